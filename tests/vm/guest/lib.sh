@@ -1,0 +1,173 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# What scenarios are written with. A scenario is sourced after this file, by a bash that stops at the first
+# command that fails (the line is told) and has:
+#   $scenario  its name        $work  a folder of its own that `ana` may write        $jobs  the workloads
+# It reports by ok, not_ok, skip, check and is; nothing else that it prints counts.
+
+set -Eeuo pipefail
+trap 'not_ok "line $LINENO" "failed: $BASH_COMMAND"' ERR
+jobs=/payload/jobs
+work=/tmp/work-$scenario
+install -d -o ana "$work"
+
+ok() { echo "ok - $scenario: $1"; }
+not_ok() { echo "not ok - $scenario: $1: $2"; }
+skip() { echo "skip - $scenario: $1: $2"; }
+
+# check TEXT COMMAND...: ok if the command succeeds.
+check() {
+	local text=$1 said
+	shift
+	if said=$("$@" 2>&1); then ok "$text"; else not_ok "$text" "failed: $* ${said:+(said: ${said//$'\n'/ | })}"; fi
+}
+
+# is TEXT GOT WANTED: ok if GOT fits the pattern WANTED.
+is() {
+	# shellcheck disable=SC2053 # a pattern, on purpose
+	if [[ $2 == $3 ]]; then ok "$1"; else not_ok "$1" "got '${2//$'\n'/ | }', not '$3'"; fi
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is up.
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.2
+	done
+}
+
+# The kernel's count of processes killed for want of memory, in any cgroup.
+oom_kills() { awk '$1 == "oom_kill" { print $2 }' /proc/vmstat; }
+
+# as_login USER COMMAND...: in a login session of USER, as after ssh: own session-N.scope, user manager,
+# login environment, home. The session ends with the command.
+as_login() {
+	local user=$1
+	shift
+	runuser -l "$user" -c "$(printf '%q ' "$@")"
+}
+
+# What stands frozen or stopped right now, one line each.
+frozen_cgroups() { find /sys/fs/cgroup -name cgroup.events -exec grep -lx 'frozen 1' {} + || true; }
+stopped_processes() { ps -eo pid=,state=,args= | awk '$2 == "T"'; }
+
+# --- a bystander: whoever touches it is found out -------------------------------------------------------
+
+start_bystander() {
+	bystander_unit=bystander-$scenario
+	systemd-run --quiet --collect --unit="$bystander_unit" \
+		python3 $jobs/bystander.py --hold 100 --until "$work/bystander.stop" --report "$work/bystander"
+	wait_for 60 test -e "$work/bystander.ready"
+}
+
+# bystander_untouched [SECONDS]: ends it; it ran to its end, was never frozen, signalled, moved or limited,
+# and never paused longer than SECONDS (emulation alone pauses it for a part of one).
+bystander_untouched() {
+	touch "$work/bystander.stop"
+	wait_for 60 test -e "$work/bystander" || true
+	is "the bystander is untouched" "$(python3 $jobs/bystander.py --judge "$work/bystander" --pause "${1:-3}")" untouched
+}
+
+# --- headroom -------------------------------------------------------------------------------------------
+
+have_headroom() { command -v headroom headroomd >/dev/null; }
+
+# need_headroom: ends the scenario, skipped, where headroom is not installed.
+need_headroom() {
+	have_headroom && return
+	skip "all" "headroom is not installed in this guest"
+	exit 0
+}
+
+# start_job NAME LIMIT WORKLOAD ARG...: `headroom run` from a login of ana, in the background. LIMIT may be
+# `none`. Its messages go to $work/NAME.err.
+declare -A client
+start_job() {
+	local name=$1 limit=$2 workload=$3
+	shift 3
+	[ "$limit" = none ] && limit=() || limit=(--limit "$limit")
+	as_login ana headroom run --name "$name" "${limit[@]}" -- python3 "$jobs/$workload" "$@" \
+		>"$work/$name.out" 2>"$work/$name.err" </dev/null &
+	client[$name]=$!
+}
+
+# end_of NAME: waits for the client of a job and prints its exit status.
+end_of() {
+	local status=0
+	wait_for 300 ended "$1" || { echo "still running"; return; }
+	wait "${client[$1]}" || status=$?
+	echo $status
+}
+ended() { ! kill -0 "${client[$1]}" 2>/dev/null; }
+
+# field JOB KEY: one value of its status, as JSON writes it but strings bare; nothing if there is no such job.
+field() {
+	headroom status "$1" --json 2>/dev/null | python3 -c '
+import json, sys
+for row in json.load(sys.stdin):
+    value = row[sys.argv[1]]
+    print(value if isinstance(value, str) else json.dumps(value))' "$2" 2>/dev/null || true
+}
+
+# events_of ID: "STAGE ACTION OUTCOME" of every event of the job with this id.
+events_of() {
+	headroom events --json | python3 -c '
+import json, sys
+for row in json.load(sys.stdin):
+    if row["job"] == sys.argv[1]:
+        print(row["stage"], row["action"], row["outcome"])' "$1"
+}
+
+known() { [ -n "$(field "$1" job)" ]; }
+# Held, and so says the kernel. Called before the job is known too, so an empty answer is a plain no.
+held() { [ "$(field "$1" stage)" = hold ] && in_kernel_frozen "$1"; }
+in_kernel_frozen() {
+	local cgroup
+	cgroup=$(field "$1" cgroup)
+	[[ $cgroup == /* ]] && grep -qx 'frozen 1' "/sys/fs/cgroup$cgroup/cgroup.events"
+}
+held_or_ended() { held "$1" || ended "$1"; }
+
+# service_pid, service_answers: of the system's daemon.
+service_pid() { systemctl show -p MainPID --value headroomd; }
+service_answers() { [ "$(service_pid)" != 0 ] && headroom status --json; }
+# back_with_another_pid OLD: a new daemon has taken over and answers.
+service_is_new() { [ "$(service_pid)" != "$1" ] && service_answers; }
+
+# --- for run ---------------------------------------------------------------------------------------------
+
+# show_state SINCE: what one wants to read under a failure.
+show_state() {
+	{
+		for file in "$work"/*.err "$work"/*.out; do
+			[ ! -s "$file" ] || { echo "--- $file"; tail -n 20 "$file"; }
+		done
+		if have_headroom; then
+			echo "--- status"; timeout 20 headroom status
+			echo "--- events"; timeout 20 headroom events | tail -n 30
+			echo "--- journal"; journalctl --no-pager -q -u headroomd --since "$1" -o short-monotonic | tail -n 60
+		fi
+		echo "--- kernel"; dmesg | tail -n 15
+	} 2>&1 | sed 's/^/# /'
+}
+
+# reset_guest: the next scenario finds nothing of this one.
+reset_guest() {
+	local id
+	if have_headroom; then
+		systemctl start headroomd
+		for id in $(timeout 20 headroom status --json | python3 -c 'import json, sys
+for row in json.load(sys.stdin): print(row["job"])'); do
+			timeout 20 headroom kill "$id"
+		done
+	fi
+	loginctl terminate-user ana
+	systemctl kill --signal=KILL "bystander-*.service" "scenario-*.service"
+	systemctl reset-failed
+	[ ! -d /sys/fs/cgroup/user.slice/user-1000.slice ] ||
+		find /sys/fs/cgroup/user.slice/user-1000.slice -name cgroup.kill -exec sh -c 'echo 1 >"$1"' sh {} \;
+	rm -rf /etc/headroom/headroom.conf.d/vm-*.conf
+} >/dev/null 2>&1
