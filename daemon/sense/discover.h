@@ -24,3 +24,4 @@ struct hr_discover *hr_discover_free(struct hr_discover *d);
 int hr_discover_fd(const struct hr_discover *d);
 int hr_discover_dispatch(struct hr_discover *d); /* reads what waits, calls back */
 int hr_discover_scan(struct hr_discover *d);     /* everything from the top: at start, and on overflow by itself */
+uint64_t hr_discover_refused_count(const struct hr_discover *d); /* cgroups that got no watch, and so no callbacks */

@@ -103,3 +103,7 @@ extern const struct hr_group_ops hr_cgroup1_ops, hr_cgroup2_ops;
  */
 int hr_sense_read_at(int dir_fd, const char *name, char *buf, size_t size, size_t *ret_size);
 int hr_sense_read_fd(int fd, char *buf, size_t size, size_t *ret_size);
+/* One number in a file below dir_fd. As hr_sense_read_at, and -EBADMSG, -ERANGE of hr_parse_number. */
+int hr_sense_read_number_at(int dir_fd, const char *name, uint64_t *ret);
+/* Can a machine have so much memory: at most 2^52 bytes, the physical addresses of x86-64 and arm64. */
+bool hr_sense_plausible(uint64_t bytes);

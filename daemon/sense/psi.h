@@ -11,7 +11,8 @@
 
 struct hr_psi {
         int fd; /* poll for EPOLLPRI; -1: none */
-        uint64_t some_total_usec;
+        uint64_t some_total_usec; /* when it was armed */
+        bool proven;              /* the first event has come: only that one is doubted */
 };
 #define HR_PSI_INIT { .fd = -1 }
 

@@ -32,7 +32,14 @@ char *hr_config_spell_method(char *buf, const struct hr_checkpoint_method *metho
 
 enum hr_fuse_mode { HR_FUSE_AUTO, HR_FUSE_YES, HR_FUSE_NO }; /* auto: members that are Python */
 
+/* Where a section stands, for messages; 0 and "": built in. */
+struct hr_place {
+        unsigned line;
+        char file[256]; /* cut off where it is longer */
+};
+
 struct hr_policy {
+        struct hr_place place;
         char name[HR_NAME_MAX];
         bool observe;                            /* the whole ladder to the events, nothing done */
         uint32_t level_permyriad[HR_STAGE_COUNT]; /* notice trim checkpoint hold interrupt(on: 0, or OFF) kill */
@@ -57,11 +64,12 @@ struct hr_policy {
 };
 
 struct hr_match {
+        struct hr_place place; /* its policy key, or else its heading */
         char name[HR_NAME_MAX];
         char unit[128], cgroup[256], user[64], group[64]; /* globs; empty: not tested */
         char policy[HR_NAME_MAX];                         /* "observe" unless named */
         uint64_t limit_bytes;                             /* HR_BYTES_NONE: left as it is */
-        uint64_t limit_max_bytes;
+        uint64_t limit_max_bytes;                         /* HR_BYTES_NONE: the policy's stands */
         bool lock;
 };
 
@@ -69,6 +77,8 @@ struct hr_match {
 #define HR_MATCHES_MAX 256
 
 struct hr_config {
+        struct hr_place daemon_place, host_place;
+        uint64_t host_total_bytes; /* what percentages refer to; 0: not known, they are refused */
         /* [daemon] */
         uint32_t jobs_max;
         uint64_t poll_min_usec, poll_max_usec;
@@ -123,7 +133,10 @@ int hr_config_check(const struct hr_config *c, hr_problem_fn report, void *userd
 
 const struct hr_policy *hr_config_policy(const struct hr_config *c, const char *name); /* NULL: none */
 
-/* The first match in file order that fits; NULL: none. user and group may be "" where not known. */
+/*
+ * The first match in file order that fits; NULL: none. Any text may be "" or NULL where it is not known: a test
+ * on it doesn't fit then, not even "*". In cgroup a wildcard doesn't match a slash; a backslash is a backslash.
+ */
 const struct hr_match *hr_config_match(const struct hr_config *c, const char *unit, const char *cgroup, const char *user,
         const char *group);
 
@@ -136,6 +149,11 @@ void hr_config_dump_policy(const struct hr_policy *p, hr_line_fn write, void *us
 void hr_config_sample(hr_line_fn write, void *userdata);
 /* Each key of the table, for the check of the manual: write("policy.notice\n"). */
 void hr_config_keys(hr_line_fn write, void *userdata);
-/* Sets one key of a policy in a running configuration ("hold_timeout", "5min"); text gets a message on error. */
+/*
+ * Sets one key of a policy in a running configuration ("hold_timeout", "5min"). On error *p is as it was and text
+ * gets one line, escaped: -ENOENT (no such key), -ERANGE (also: the levels would cross), -EINVAL, -EUCLEAN (no
+ * unit), -ENODATA (a percentage of what isn't known), -EOPNOTSUPP, -ENAMETOOLONG, -EILSEQ (a control character,
+ * or a ; that would begin a comment in a file).
+ */
 int hr_config_set_policy_key(struct hr_policy *p, const char *key, const char *value, uint64_t host_total_bytes, char *text,
         size_t text_size);

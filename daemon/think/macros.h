@@ -42,16 +42,16 @@ static inline void hr_freep(void *p)
 }
 #define _free_ HR_CLEANUP(hr_freep)
 
-#define HR_USEC_PER_MSEC 1000ULL
-#define HR_USEC_PER_SEC 1000000ULL
+#define HR_USEC_PER_MSEC UINT64_C(1000)
+#define HR_USEC_PER_SEC UINT64_C(1000000)
 #define HR_USEC_NEVER UINT64_MAX  /* a time that never comes */
 #define HR_BYTES_NONE UINT64_MAX  /* no limit, or a value that is not known */
 #define HR_PERMYRIAD_ALL 10000U   /* 100.00 % */
 #define HR_PERMYRIAD_OFF UINT32_MAX /* a level that is switched off */
 
-#define HR_KIB (1024ULL)
-#define HR_MIB (1024ULL * HR_KIB)
-#define HR_GIB (1024ULL * HR_MIB)
+#define HR_KIB UINT64_C(1024)
+#define HR_MIB (1024 * HR_KIB)
+#define HR_GIB (1024 * HR_MIB)
 
 static inline uint64_t hr_sub(uint64_t a, uint64_t b) /* a - b, 0 where that is below 0 */
 {

@@ -23,7 +23,7 @@ esac
 
 host_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 packages=(
-	systemd systemd-sysv dbus libpam-systemd udev linux-image-cloud-amd64
+	systemd systemd-sysv dbus dbus-user-session libpam-systemd udev linux-image-cloud-amd64
 	python3 python3-numpy criu procps util-linux strace
 	"$cgroup_library" libinih1
 )
@@ -73,7 +73,8 @@ fakeroot sh -euc '
 	tar -xf root.tar -C tree
 	cp tree/boot/vmlinuz-* vmlinuz
 	cp tree/boot/initrd.img-* initrd
-	mkfs.ext4 -q -L root -O ^has_journal -d tree disk.ext4 4G
+	truncate -s 4G disk.ext4
+	mkfs.ext4 -q -L root -O ^has_journal -d tree disk.ext4
 ' sh "$partial" >&2
 rm -rf "$partial/tree" "$partial/root.tar"
 mv -T "$partial" "$image"

@@ -7,7 +7,7 @@
 # It reports by ok, not_ok, skip, check and is; nothing else that it prints counts.
 
 set -Eeuo pipefail
-trap 'not_ok "line $LINENO" "failed: $BASH_COMMAND"' ERR
+trap 'tell_failure "${BASH_SOURCE[0]}" $LINENO' ERR
 jobs=/payload/jobs
 work=/tmp/work-$scenario
 install -d -o ana "$work"
@@ -15,6 +15,11 @@ install -d -o ana "$work"
 ok() { echo "ok - $scenario: $1"; }
 not_ok() { echo "not ok - $scenario: $1: $2"; }
 skip() { echo "skip - $scenario: $1: $2"; }
+
+# tell_failure FILE LINE: of the command that ends this scenario; in a subshell the caller decides.
+tell_failure() {
+	[ "$BASH_SUBSHELL" != 0 ] || not_ok "${1##*/} line $2" "failed: $(sed -n "${2}s/^[[:space:]]*//p" "/payload/$1")"
+}
 
 # check TEXT COMMAND...: ok if the command succeeds.
 check() {
@@ -50,30 +55,62 @@ as_login() {
 	runuser -l "$user" -c "$(printf '%q ' "$@")"
 }
 
+# in_background NAME COMMAND...: leaves NAME.out, NAME.err and, when it has ended, NAME.status in $work.
+in_background() {
+	local file=$work/$1
+	shift
+	rm -f "$file.status"
+	{
+		local status=0
+		"$@" >"$file.out" 2>"$file.err" </dev/null || status=$?
+		echo $status >"$file.status"
+	} &
+}
+
+# end_of NAME: waits for a command in the background and prints its exit status.
+end_of() {
+	if wait_for 300 ended "$1"; then cat "$work/$1.status"; else echo "still running"; fi
+}
+ended() { [ -s "$work/$1.status" ]; }
+
+# under MIB COMMAND...: in a service with that memory.max and no swap.
+under() {
+	local limit=$1
+	shift
+	systemd-run --quiet --collect --pipe --wait -p MemoryMax="${limit}M" -p MemorySwapMax=0 "$@"
+}
+
 # What stands frozen or stopped right now, one line each.
 frozen_cgroups() { find /sys/fs/cgroup -name cgroup.events -exec grep -lx 'frozen 1' {} + || true; }
 stopped_processes() { ps -eo pid=,state=,args= | awk '$2 == "T"'; }
 
 # --- a bystander: whoever touches it is found out -------------------------------------------------------
 
+# start_bystander [COMMAND...]: in a service, or started by COMMAND, such as `as_login ana`.
+bystanders=0
 start_bystander() {
-	bystander_unit=bystander-$scenario
-	systemd-run --quiet --collect --unit="$bystander_unit" \
-		python3 $jobs/bystander.py --hold 100 --until "$work/bystander.stop" --report "$work/bystander"
-	wait_for 60 test -e "$work/bystander.ready"
+	local report=$work/bystander$((bystanders += 1))
+	[ $# != 0 ] || set -- systemd-run --quiet --collect --unit="bystander-$scenario"
+	in_background "${report##*/}" "$@" \
+		python3 $jobs/bystander.py --hold 100 --until "$work/bystander.stop" --report "$report"
+	wait_for 60 test -e "$report.ready"
 }
 
-# bystander_untouched [SECONDS]: ends it; it ran to its end, was never frozen, signalled, moved or limited,
-# and never paused longer than SECONDS (emulation alone pauses it for a part of one).
-bystander_untouched() {
+# judge_bystanders [SECONDS]: ends them and prints what each found: `untouched` if it ran to its end, was
+# never frozen, signalled, moved or limited, and never paused longer than SECONDS (emulation alone pauses it
+# for a part of one).
+judge_bystanders() {
+	local number
 	touch "$work/bystander.stop"
-	wait_for 60 test -e "$work/bystander" || true
-	is "the bystander is untouched" "$(python3 $jobs/bystander.py --judge "$work/bystander" --pause "${1:-3}")" untouched
+	for number in $(seq $bystanders); do
+		wait_for 60 test -e "$work/bystander$number" || true
+		python3 $jobs/bystander.py --judge "$work/bystander$number" --pause "${1:-3}"
+	done
 }
 
 # --- headroom -------------------------------------------------------------------------------------------
 
-have_headroom() { command -v headroom headroomd >/dev/null; }
+have_headroom() { command -v headroom >/dev/null; }
 
 # need_headroom: ends the scenario, skipped, where headroom is not installed.
 need_headroom() {
@@ -84,24 +121,12 @@ need_headroom() {
 
 # start_job NAME LIMIT WORKLOAD ARG...: `headroom run` from a login of ana, in the background. LIMIT may be
 # `none`. Its messages go to $work/NAME.err.
-declare -A client
 start_job() {
-	local name=$1 limit=$2 workload=$3
+	local name=$1 workload=$3 options=(--name "$1")
+	[ "$2" = none ] || options+=(--limit "$2")
 	shift 3
-	[ "$limit" = none ] && limit=() || limit=(--limit "$limit")
-	as_login ana headroom run --name "$name" "${limit[@]}" -- python3 "$jobs/$workload" "$@" \
-		>"$work/$name.out" 2>"$work/$name.err" </dev/null &
-	client[$name]=$!
+	in_background "$name" as_login ana headroom run "${options[@]}" -- python3 "$jobs/$workload" "$@"
 }
-
-# end_of NAME: waits for the client of a job and prints its exit status.
-end_of() {
-	local status=0
-	wait_for 300 ended "$1" || { echo "still running"; return; }
-	wait "${client[$1]}" || status=$?
-	echo $status
-}
-ended() { ! kill -0 "${client[$1]}" 2>/dev/null; }
 
 # field JOB KEY: one value of its status, as JSON writes it but strings bare; nothing if there is no such job.
 field() {
@@ -112,13 +137,13 @@ for row in json.load(sys.stdin):
     print(value if isinstance(value, str) else json.dumps(value))' "$2" 2>/dev/null || true
 }
 
-# events_of ID: "STAGE ACTION OUTCOME" of every event of the job with this id.
-events_of() {
+# stages_of ID: the stages above ok that the job with this id was in, one line for each event.
+stages_of() {
 	headroom events --json | python3 -c '
 import json, sys
 for row in json.load(sys.stdin):
-    if row["job"] == sys.argv[1]:
-        print(row["stage"], row["action"], row["outcome"])' "$1"
+    if row["job"] == sys.argv[1] and row["stage"] != "ok":
+        print(row["stage"], "-", row["reason"])' "$1"
 }
 
 known() { [ -n "$(field "$1" job)" ]; }
@@ -134,7 +159,7 @@ held_or_ended() { held "$1" || ended "$1"; }
 # service_pid, service_answers: of the system's daemon.
 service_pid() { systemctl show -p MainPID --value headroomd; }
 service_answers() { [ "$(service_pid)" != 0 ] && headroom status --json; }
-# back_with_another_pid OLD: a new daemon has taken over and answers.
+# service_is_new OLD_PID: another daemon has taken over and answers.
 service_is_new() { [ "$(service_pid)" != "$1" ] && service_answers; }
 
 # --- for run ---------------------------------------------------------------------------------------------
@@ -150,7 +175,7 @@ show_state() {
 			echo "--- events"; timeout 20 headroom events | tail -n 30
 			echo "--- journal"; journalctl --no-pager -q -u headroomd --since "$1" -o short-monotonic | tail -n 60
 		fi
-		echo "--- kernel"; dmesg | tail -n 15
+		echo "--- kernel"; dmesg | grep -iE 'oom-kill:|killed process|segfault|headroom' | tail -n 15
 	} 2>&1 | sed 's/^/# /'
 }
 

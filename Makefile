@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Headroom. `make demo` shows it, `make check` tests it; both install what they lack (make deps).
+#   make               build into build/
+#   make demo          a real job, warned, checkpointed, held, given room, finished
+#   make check         tests: unit, replay, daemon
+#   make check-vm      tests in a virtual machine with systemd
+#   make bench         figures, measured here
+#   make install       DESTDIR, prefix, sysconfdir are honoured; starts no service
+
+VERSION := 0.1.0
+prefix ?= /usr/local
+sysconfdir ?= /etc
+bindir ?= $(prefix)/bin
+sbindir ?= $(prefix)/sbin
+libexecdir ?= $(prefix)/lib/headroom
+mandir ?= $(prefix)/share/man
+unitdir ?= $(prefix)/lib/systemd/system
+userunitdir ?= $(prefix)/lib/systemd/user
+dbuspolicydir ?= $(prefix)/share/dbus-1/system.d
+
+B ?= build
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
+PKG_CONFIG ?= pkg-config
+
+# -Wno-format-truncation: texts for people are cut on purpose; paths are checked.
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Wno-unused-parameter -Wno-format-truncation -Werror=unused-function
+HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+HARDENING_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+OPTIMIZE ?= -O2
+override CPPFLAGS += -D_GNU_SOURCE= -DHR_VERSION='"$(VERSION)"' -DHR_SYSCONFDIR='"$(sysconfdir)"' -Idaemon -I. -Itests
+override CFLAGS += -std=gnu17 $(OPTIMIZE) -g $(WARNINGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE,$(HARDENING)) -MMD -MP -pthread
+override LDFLAGS += $(if $(SANITIZE),-fsanitize=$(SANITIZE),$(HARDENING_LINK)) -pthread
+
+SYSTEMD_LIBS = $(shell $(PKG_CONFIG) --libs libsystemd)
+CGROUP_LIBS = $(shell $(PKG_CONFIG) --libs libcgroup)
+INIH_LIBS = $(shell $(PKG_CONFIG) --libs inih)
+CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
+
+THINK := $(wildcard daemon/think/*.c)
+DAEMON := $(wildcard daemon/*.c daemon/sense/*.c daemon/act/*.c daemon/tell/*.c) $(THINK)
+CLIENT := $(wildcard client/*.c) $(THINK)
+UNIT_TESTS := $(patsubst tests/%.c,%,$(wildcard tests/unit/test-*.c tests/replay/test-*.c tests/daemon/test-*.c))
+PROGRAMS := $(patsubst tests/%.c,%,$(wildcard tests/daemon/fake-*.c tests/bench/*.c))
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+THINK_O := $(call objects,$(THINK))
+DAEMON_O := $(call objects,$(DAEMON))
+CLIENT_O := $(call objects,$(CLIENT))
+INNER_O := $(filter-out $(B)/daemon/main.o,$(DAEMON_O))
+
+all: $(B)/headroomd $(B)/headroom
+
+$(B)/headroomd: $(DAEMON_O)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(CGROUP_LIBS) $(INIH_LIBS) $(LDLIBS)
+
+$(B)/headroom: $(CLIENT_O)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(INIH_LIBS) $(LDLIBS)
+
+$(B)/tests/%: $(B)/tests/%.o $(INNER_O)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(CGROUP_LIBS) $(INIH_LIBS) $(CMOCKA_LIBS) -lm $(LDLIBS)
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+-include $(DAEMON_O:.o=.d) $(CLIENT_O:.o=.d) $(patsubst %,$(B)/tests/%.d,$(UNIT_TESTS) $(PROGRAMS))
+
+tests: all $(patsubst %,$(B)/tests/%,$(UNIT_TESTS) $(PROGRAMS))
+
+# What the project needs, by the names of Debian's packages.
+DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libcmocka-dev python3 procps
+CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux
+deps:
+	@sh tests/deps.sh $(DEPS)
+deps-check: deps
+	@sh tests/deps.sh $(CHECK_DEPS)
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@sh tests/demo/demo.sh $(B)
+
+check: deps-check
+	@sh tests/check.sh $(B)
+
+check-vm: deps
+	@sh tests/vm/deps.sh
+	@bash tests/vm/check.sh
+
+bench: deps
+	@$(MAKE) --no-print-directory all tests
+	@sh tests/bench/bench.sh $(B)
+
+format:
+	clang-format -i $(wildcard daemon/*.[ch] daemon/*/*.[ch] client/*.[ch] tests/*.h tests/*/*.c)
+
+install: all
+	install -D -m 755 $(B)/headroomd $(DESTDIR)$(sbindir)/headroomd
+	install -D -m 755 $(B)/headroom $(DESTDIR)$(bindir)/headroom
+	install -D -m 755 conf/hooks/mail $(DESTDIR)$(libexecdir)/hooks/mail
+	install -d $(DESTDIR)$(sysconfdir)/headroom/headroom.conf.d $(DESTDIR)$(unitdir) $(DESTDIR)$(userunitdir)
+	@if [ -e $(DESTDIR)$(sysconfdir)/headroom/headroom.conf ]; then \
+		install -m 644 conf/headroom.conf $(DESTDIR)$(sysconfdir)/headroom/headroom.conf.new; \
+		if cmp -s $(DESTDIR)$(sysconfdir)/headroom/headroom.conf $(DESTDIR)$(sysconfdir)/headroom/headroom.conf.new; then \
+			rm $(DESTDIR)$(sysconfdir)/headroom/headroom.conf.new; \
+		else echo "kept $(DESTDIR)$(sysconfdir)/headroom/headroom.conf; the new sample is beside it as headroom.conf.new"; fi; \
+	else install -m 644 conf/headroom.conf $(DESTDIR)$(sysconfdir)/headroom/headroom.conf; fi
+	sed 's|@sbindir@|$(sbindir)|g' systemd/headroomd.service.in > $(DESTDIR)$(unitdir)/headroomd.service
+	sed 's|@sbindir@|$(sbindir)|g' systemd/headroomd-user.service.in > $(DESTDIR)$(userunitdir)/headroomd.service
+	install -D -m 644 conf/org.headroom.Headroom1.conf $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
+	install -D -m 644 man/headroom.1 $(DESTDIR)$(mandir)/man1/headroom.1
+	install -D -m 644 man/headroom.conf.5 $(DESTDIR)$(mandir)/man5/headroom.conf.5
+	install -D -m 644 man/headroomd.8 $(DESTDIR)$(mandir)/man8/headroomd.8
+
+# A running service is stopped first, which lets every held job go.
+uninstall:
+	-[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl disable --now headroomd.service
+	rm -f $(DESTDIR)$(sbindir)/headroomd $(DESTDIR)$(bindir)/headroom $(DESTDIR)$(libexecdir)/hooks/mail
+	-rmdir -p $(DESTDIR)$(libexecdir)/hooks
+	rm -f $(DESTDIR)$(unitdir)/headroomd.service $(DESTDIR)$(userunitdir)/headroomd.service
+	rm -f $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
+	rm -f $(DESTDIR)$(mandir)/man1/headroom.1 $(DESTDIR)$(mandir)/man5/headroom.conf.5 $(DESTDIR)$(mandir)/man8/headroomd.8
+	@echo "kept $(DESTDIR)$(sysconfdir)/headroom: it is yours"
+
+clean:
+	rm -rf $(B)
+
+.PHONY: all tests deps deps-check demo check check-vm bench format install uninstall clean
+.SECONDARY:

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The client's side of the bus (daemon/tell/interface.h): the one owner of sd-bus in the client. One typed
+ * function for each method. They return 0, or an enum hr_exit that is not 0: then hr_call_message says why,
+ * in a sentence.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "think/macros.h"
+
+struct hr_call;
+
+/*
+ * Connects to the daemon: at `socket`, else at $HEADROOM_SOCKET, else the system's, else the user's. Returns
+ * 0 or HR_EXIT_UNREACHABLE; *ret_tried then says which were tried and why each failed (to be freed, may be
+ * NULL for want of memory). ret_tried may be NULL. wait_usec bounds the greeting.
+ */
+int hr_call_connect(const char *socket, uint64_t wait_usec, struct hr_call **ret, char **ret_tried);
+struct hr_call *hr_call_free(struct hr_call *call); /* returns NULL; accepts NULL */
+static inline void hr_call_freep(struct hr_call **call)
+{
+        hr_call_free(*call);
+}
+/* Says on stderr which sockets were tried, what to type, and `more` ("" or "or ..."). Returns
+ * HR_EXIT_UNREACHABLE. */
+int hr_call_say_unreachable(const char *tried, const char *more);
+#define HR_CALL_WAIT_USEC (5 * HR_USEC_PER_SEC) /* chosen, not tuned */
+
+void hr_call_set_wait(
+        struct hr_call *call, uint64_t usec); /* how long each answer is waited for; 30 s at first */
+const char *hr_call_message(const struct hr_call *call); /* why the last call failed */
+const char *hr_call_socket(const struct hr_call *call);  /* the path that answered */
+
+/* ---- what comes back: strings belong to the list, and go with it ---- */
+
+struct hr_call_job {
+        const char *job, *name, *user, *kind, *cgroup, *unit, *stage, *limit_source, *policy, *reason;
+        uint64_t uid, leader_pid;
+        bool frozen, locked;
+        uint64_t used_bytes, cache_bytes, limit_bytes, own_limit_bytes, peak_bytes;
+        uint64_t growth_bytes_per_second, left_min_usec, left_max_usec, deadline_usec;
+        uint64_t headroom_bytes;  /* limit less used; HR_BYTES_NONE: no limit */
+        uint32_t ratio_permyriad; /* used of the limit */
+};
+
+struct hr_call_event {
+        const char *job, *name, *stage, *previous_stage, *reason, *action, *outcome, *hint;
+        uint64_t time_usec, uid, used_bytes, limit_bytes, deadline_usec;
+        int64_t exit_status; /* -1: not known */
+};
+
+struct hr_call_check { /* one line of doctor */
+        const char *item, *state, *detail, *remedy;
+};
+
+struct hr_call_list { /* owns what the rows point into; all zero is empty */
+        void *reply;
+        union {
+                void *rows;
+                struct hr_call_job *jobs;
+                struct hr_call_check *checks;
+                struct hr_call_event *events;
+        };
+        size_t count;
+};
+void hr_call_list_done(struct hr_call_list *list);
+
+/* An answer of one or two words; owned strings, "" where there is none. All zero is empty. */
+struct hr_call_answer {
+        char *job, *kind, *message;
+        uint64_t bytes;
+};
+void hr_call_answer_done(struct hr_call_answer *answer);
+
+/* ---- methods ---- */
+
+struct hr_call_run {
+        pid_t pid;
+        const char *name, *policy, *checkpoint, *command; /* "" where not given */
+        bool has_limit, fuse, detached;
+        uint64_t limit_bytes;
+};
+int hr_call_run(struct hr_call *call, const struct hr_call_run *run,
+        struct hr_call_answer *ret); /* job, kind, message */
+int hr_call_attach(struct hr_call *call, const char *target, const char *name, bool has_limit,
+        uint64_t limit_bytes, const char *policy, struct hr_call_answer *ret);       /* job, message */
+int hr_call_status(struct hr_call *call, const char *job, struct hr_call_list *ret); /* jobs; "" for all */
+int hr_call_totals(struct hr_call *call, uint64_t *ret_jobs, uint64_t *ret_used_bytes, uint64_t *ret_held);
+int hr_call_set_limit(
+        struct hr_call *call, const char *job, uint64_t limit_bytes, struct hr_call_answer *ret);
+int hr_call_set_policy(struct hr_call *call, const char *job, const char *policy, struct hr_call_answer *ret);
+int hr_call_act(struct hr_call *call, const char *verb, const char *job, struct hr_call_answer *ret);
+int hr_call_resume(struct hr_call *call, const char *job, bool has_limit, uint64_t limit_bytes,
+        struct hr_call_answer *ret);
+int hr_call_policies(
+        struct hr_call *call, const char *name, struct hr_call_answer *ret); /* the text as message */
+int hr_call_doctor(struct hr_call *call, struct hr_call_list *ret);          /* checks */
+int hr_call_events(struct hr_call *call, struct hr_call_list *ret);          /* all that are kept */
+
+/* ---- events as they happen ---- */
+
+typedef void (*hr_call_event_fn)(const struct hr_call_event *event, void *userdata);
+typedef void (*hr_call_lost_fn)(void *userdata); /* the daemon is gone: free the call later, not in here */
+
+/*
+ * From now on events come to on_event from the loop: of all jobs, or with `job` as its `run`, which tells the
+ * daemon that they are shown. First come those kept that are newer than since_usec, at most the last kept_max
+ * of them (0: none), then each new one, none twice and none left out. Once for each connection.
+ */
+int hr_call_follow(struct hr_call *call, sd_event *loop, const char *job, uint64_t since_usec,
+        size_t kept_max, hr_call_event_fn on_event, hr_call_lost_fn on_lost, void *userdata);
+/* Hands over those that have arrived, without waiting. */
+void hr_call_drain(struct hr_call *call);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "options.h"
+
+/*
+ * One table of options serves every verb; a verb names those it knows by their bits. Options are long ones,
+ * "--limit 8G" or "--limit=8G", anywhere before "--"; -h is the one short form. After `run` the first word
+ * that is no option ends them, for what follows belongs to the job.
+ *
+ * Words that are no options are moved to the front of the caller's array, in their order. A wrong word is
+ * answered with the nearest right one. Nothing here is kept between calls.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+#include "exit.h"
+#include "output.h"
+#include "think/units.h"
+
+const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
+        [HR_OPTION_SOCKET] = {"socket", "PATH", "the daemon's socket"},
+        [HR_OPTION_JSON] = {"json", NULL, "print JSON: an array of objects"},
+        [HR_OPTION_HELP] = {"help", NULL, "print this help"},
+        [HR_OPTION_VERSION] = {"version", NULL, "print the version"},
+        [HR_OPTION_NAME] = {"name", "NAME", "call the job NAME (else by its command)"},
+        [HR_OPTION_LIMIT] = {"limit", "SIZE", "its memory limit: 8G, 512M, 80% (of the host's memory), max"},
+        [HR_OPTION_POLICY] = {"policy", "POLICY", "watch it by this policy (see headroom policy list)"},
+        [HR_OPTION_CHECKPOINT] = {"checkpoint", "METHOD", "none, signal:USR1, signal:B:USR1 or hook:/path"},
+        [HR_OPTION_FUSE] = {"fuse", NULL, "MemoryError instead of a kill, from the start (Python)"},
+        [HR_OPTION_DETACH] = {"detach", NULL, "do not wait; output to ./headroom-ID.log; prints the id"},
+        [HR_OPTION_UNWATCHED] = {"unwatched", NULL, "start the job even where no daemon is reachable"},
+        [HR_OPTION_FOLLOW] = {"follow", NULL, "go on and print events as they happen"},
+};
+
+uint64_t hr_options_host_bytes(void)
+{
+        struct sysinfo info;
+
+        if (sysinfo(&info) < 0)
+                return 0;
+        return (uint64_t)info.totalram * info.mem_unit; /* MemTotal of /proc/meminfo */
+}
+
+unsigned hr_options_distance(const char *a, const char *b)
+{
+        unsigned rows[3][32]; /* the two rows before, and this one: optimal string alignment */
+        size_t n = strlen(a), m = strlen(b);
+
+        if (n > 31 || m > 31)
+                return 64;
+        for (size_t j = 0; j <= m; j++)
+                rows[0][j] = (unsigned)j;
+        for (size_t i = 1; i <= n; i++) {
+                unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
+
+                row[0] = (unsigned)i;
+                for (size_t j = 1; j <= m; j++) {
+                        unsigned best = above[j - 1] + (a[i - 1] != b[j - 1]);
+
+                        best = MIN(best, MIN(above[j], row[j - 1]) + 1);
+                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                                best = MIN(best, above2[j - 2] + 1);
+                        row[j] = best;
+                }
+        }
+        return rows[n % 3][m];
+}
+
+int hr_options_parse_size(const char *what, const char *text, uint64_t *ret_bytes)
+{
+        char *why = "it is not a size: write 8G, 512M, 80% or max";
+        uint64_t bytes;
+        int r;
+
+        r = hr_units_parse_size(text, hr_options_host_bytes(), &bytes);
+        if (r == 0) {
+                if (bytes == HR_BYTES_NONE)
+                        hr_output_say(HR_STYLE_PLAIN, "%s %s = no limit", what, text);
+                else
+                        hr_output_say(HR_STYLE_PLAIN, "%s %s = %" PRIu64 " bytes", what, text, bytes);
+                *ret_bytes = bytes;
+                return 0;
+        }
+        if (r == -EUCLEAN) {
+                hr_output_say(HR_STYLE_PLAIN, "%s %s has no unit: did you mean %sG? (or %sM, %s%%)", what,
+                        text, text, text, text);
+                return HR_EXIT_USAGE;
+        }
+        if (r == -ERANGE)
+                why = "it is too large";
+        if (r == -ENODATA)
+                why = "the host's memory is not known here: write 8G or 512M";
+        hr_output_say(HR_STYLE_PLAIN, "%s %s can't be used: %s", what, text, why);
+        return HR_EXIT_USAGE;
+}
+
+static int unknown_option(const char *word, uint32_t allowed, const char *verb)
+{
+        const char *nearest = NULL;
+        unsigned best = HR_OPTIONS_NEAR + 1;
+
+        for (size_t i = 0; i < HR_OPTION_COUNT; i++) {
+                unsigned distance = hr_options_distance(word, hr_options_table[i].name);
+
+                if ((allowed & HR_OPTION_BIT(i)) && distance < best) {
+                        best = distance;
+                        nearest = hr_options_table[i].name;
+                }
+        }
+        if (nearest)
+                hr_output_say(HR_STYLE_PLAIN, "unknown option --%s: did you mean --%s?", word, nearest);
+        else
+                hr_output_say(HR_STYLE_PLAIN, "unknown option --%s: see headroom %s%s--help", word,
+                        verb ? verb : "", verb ? " " : "");
+        return HR_EXIT_USAGE;
+}
+
+/* The option that `word` (dashes gone, length bytes before a "=") names, or HR_OPTION_COUNT. */
+static enum hr_option find_option(const char *word, size_t length, uint32_t allowed)
+{
+        for (size_t i = 0; i < HR_OPTION_COUNT; i++) {
+                const char *name = hr_options_table[i].name;
+
+                if ((allowed & HR_OPTION_BIT(i)) && strlen(name) == length &&
+                        strncmp(name, word, length) == 0)
+                        return i;
+        }
+        return HR_OPTION_COUNT;
+}
+
+/* One option at arguments[*at]; moves *at over the value that it takes. */
+static int take_option(struct hr_options *o, char **arguments, size_t *at, uint32_t allowed, const char *verb)
+{
+        const char *word = arguments[*at] + 2, *value;
+        const struct hr_option_info *info;
+        enum hr_option option;
+
+        value = strchr(word, '=');
+        option = find_option(word, value ? (size_t)(value - word) : strlen(word), allowed);
+        if (option == HR_OPTION_COUNT)
+                return unknown_option(word, allowed, verb);
+        info = &hr_options_table[option];
+        if (!info->argument && value) {
+                hr_output_say(HR_STYLE_PLAIN, "--%s takes no value", info->name);
+                return HR_EXIT_USAGE;
+        }
+        if (info->argument) {
+                value = value ? value + 1 : arguments[*at + 1];
+                if (!value) {
+                        hr_output_say(
+                                HR_STYLE_PLAIN, "--%s wants %s: %s", info->name, info->argument, info->help);
+                        return HR_EXIT_USAGE;
+                }
+                if (!strchr(word, '='))
+                        (*at)++;
+                o->value[option] = value;
+        }
+        o->given |= HR_OPTION_BIT(option);
+        return 0;
+}
+
+int hr_options_parse(
+        struct hr_options *o, char **arguments, uint32_t allowed, bool stop_at_first, const char *verb)
+{
+        size_t in = 0, out = 0;
+        int r;
+
+        for (; arguments[in]; in++) {
+                if (strcmp(arguments[in], "--") == 0) {
+                        in++;
+                        break;
+                }
+                if (strcmp(arguments[in], "-h") == 0) {
+                        o->given |= HR_OPTION_BIT(HR_OPTION_HELP);
+                } else if (arguments[in][0] == '-' && arguments[in][1] == '-') {
+                        r = take_option(o, arguments, &in, allowed, verb);
+                        if (r != 0)
+                                return r;
+                } else if (arguments[in][0] == '-' && arguments[in][1]) {
+                        hr_output_say(HR_STYLE_PLAIN,
+                                "unknown option %s: options are long, see headroom --help", arguments[in]);
+                        return HR_EXIT_USAGE;
+                } else if (stop_at_first) {
+                        break;
+                } else {
+                        arguments[out++] = arguments[in];
+                }
+        }
+        while (arguments[in])
+                arguments[out++] = arguments[in++];
+        arguments[out] = NULL;
+        o->arguments = arguments;
+        o->argument_count = (int)out;
+        return 0;
+}

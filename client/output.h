@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The one writer: tables for people and JSON for programs out of the same field table, and messages on
+ * stderr. Whatever came from outside is escaped here. Colours are decided here: on a terminal, without
+ * NO_COLOR.
+ */
+
+#include "think/macros.h"
+
+enum hr_style { HR_STYLE_PLAIN, HR_STYLE_BOLD, HR_STYLE_YELLOW, HR_STYLE_RED };
+enum hr_style hr_output_stage_style(
+        const char *stage); /* how loud a stage is; plain where there is no such stage */
+
+enum hr_type {
+        HR_TYPE_TEXT,    /* const char *; NULL and "": "-", in JSON null and "" */
+        HR_TYPE_STAGE,   /* the same, in its stage's style */
+        HR_TYPE_FLAG,    /* bool */
+        HR_TYPE_NUMBER,  /* uint64_t; 0 is a number */
+        HR_TYPE_PID,     /* uint64_t; 0: none known, null */
+        HR_TYPE_BYTES,   /* uint64_t; HR_BYTES_NONE: "none", null */
+        HR_TYPE_RATE,    /* uint64_t bytes per second */
+        HR_TYPE_SECONDS, /* uint64_t microseconds, JSON whole seconds; HR_USEC_NEVER: "never", null */
+        HR_TYPE_TIME,    /* uint64_t microseconds of CLOCK_REALTIME: local time, JSON RFC 3339 in UTC; 0: "-",
+                            null */
+        HR_TYPE_LEVEL,   /* uint32_t, 1/10000 */
+        HR_TYPE_STATUS,  /* int64_t; -1: "-", null */
+};
+
+struct hr_field {
+        const char *key;   /* in JSON; NULL: not there */
+        const char *title; /* column heading; NULL: no column */
+        const char *label; /* "label: value" where one row is shown in detail; NULL: not there */
+        enum hr_type type;
+        size_t offset;  /* in the row */
+        unsigned width; /* at least this wide, in characters */
+};
+
+struct hr_table {
+        const struct hr_field *fields;
+        size_t field_count;
+        size_t row_size;
+        bool heading; /* a line of titles above the columns */
+};
+
+enum hr_format {
+        HR_FORMAT_COLUMNS,    /* the last column is cut at the terminal's width */
+        HR_FORMAT_DETAIL,     /* one "label: value" a line */
+        HR_FORMAT_JSON,       /* an array of objects, always */
+        HR_FORMAT_JSON_LINES, /* an object a line: for a stream, which has no end */
+};
+
+/* Writes count rows to stdout. Errors of writing are found by hr_output_finish. */
+void hr_output_rows(const struct hr_table *table, const void *rows, size_t count, enum hr_format format);
+
+/* Text from the daemon on stdout: its lines, control characters escaped, with a last newline. */
+void hr_output_text(const char *text);
+
+/* One "headroom: ..." message on stderr, written at once; further lines are indented. 0, or -errno of the
+ * writing. */
+int hr_output_say(enum hr_style style, const char *format, ...) HR_PRINTF(2, 3);
+
+/* Flushes stdout. 0 or -errno, said on stderr. */
+int hr_output_finish(void);

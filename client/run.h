@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* `headroom run`: starts a job, has it watched, and behaves in the terminal as the command alone would. */
+
+#include "verbs.h"
+
+int hr_run(const struct hr_verb_info *verb,
+        const struct hr_options *o); /* the job's status, or an enum hr_exit */
+
+/* The name that a command gets when it is given none: "python3 script.py" is "script". Always a valid name of
+ * a job; buf of HR_NAME_MAX bytes. Returns buf. */
+char *hr_run_name(char *buf, char *const *command);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Stops a job where it is, and lets it go on. The memory back end does not matter. Never waits. */
+
+#include "act/target.h"
+
+/* 0: asked for (cgroups freeze asynchronously: see hr_freeze_complete); -errno. */
+int hr_freeze(const struct hr_target *t);
+int hr_thaw(const struct hr_target *t);
+/* *ret: every task has stopped. 0, HR_SENSE_GONE or -errno. */
+int hr_freeze_complete(const struct hr_target *t, bool *ret);
+
+const char *hr_freezer_name(enum hr_freezer f); /* "cgroup.freeze", "freezer", "SIGSTOP", "none" */

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "act/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "act/hook.h"
+#include "act/limit.h"
+#include "act/release.h"
+#include "act/unit.h"
+
+/*
+ * Two halves. The daemon's side only sends and receives, without waiting. The helper's side is a loop over its socket
+ * and its children: a request becomes a child; a hook is answered for when it ends, anything else answers itself
+ * and exits with 0; a child that dies otherwise, or that is past its deadline, is answered for by the loop.
+ */
+
+#define GUARD_USEC (60 * HR_USEC_PER_SEC)
+#define PATIENCE_USEC (30 * HR_USEC_PER_SEC) /* for what asks the kernel or systemd; chosen: reclaim took up to 2 s */
+
+static uint64_t now_usec(void)
+{
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* ---- the daemon's side ---- */
+
+struct hr_helper {
+        int fd;
+        pid_t pid;
+};
+
+static void freep(struct hr_helper **h)
+{
+        if (*h)
+                hr_close((*h)->fd);
+        free(*h);
+}
+
+int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *runtime_dir, const char *state_dir,
+        struct hr_helper **ret)
+{
+        char argument[1200];
+        HR_CLEANUP(freep) struct hr_helper *helper = calloc(1, sizeof(*helper));
+        int pair[2];
+
+        if (!helper)
+                return -ENOMEM;
+        helper->fd = -1;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        helper->fd = pair[0];
+        _close_ int theirs = pair[1];
+        /* Room for a burst: a thousand jobs that arm their tripwires at once. The kernel caps it, which is fine. */
+        int room = 8 << 20;
+        (void)setsockopt(helper->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+        (void)setsockopt(theirs, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+        if (fcntl(helper->fd, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+        snprintf(argument, sizeof(argument), "--helper=%d:%d:%s:%s:%s", theirs, user_daemon, h->root, runtime_dir, state_dir);
+
+        helper->pid = fork();
+        if (helper->pid < 0)
+                return -errno;
+        if (helper->pid == 0) {
+                sigset_t none;
+                sigemptyset(&none);
+                (void)sigprocmask(SIG_SETMASK, &none, NULL);
+                (void)fcntl(theirs, F_SETFD, 0);
+                execl("/proc/self/exe", "headroomd-helper", argument, NULL);
+                _exit(127);
+        }
+        *ret = TAKE_PTR(helper);
+        return 0;
+}
+
+struct hr_helper *hr_helper_stop(struct hr_helper *helper)
+{
+        if (!helper)
+                return NULL;
+        struct hr_helper_request bye = { .op = HR_HELPER_BYE };
+        (void)hr_helper_send(helper, &bye); /* if its queue is full it guards a while, and finds nothing to do */
+        freep(&helper);
+        return NULL;
+}
+
+int hr_helper_fd(const struct hr_helper *helper)
+{
+        return helper->fd;
+}
+
+pid_t hr_helper_pid(const struct hr_helper *helper)
+{
+        return helper->pid;
+}
+
+int hr_helper_send(struct hr_helper *helper, const struct hr_helper_request *request)
+{
+        ssize_t n = send(helper->fd, request, sizeof(*request), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0)
+                return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
+        return 0;
+}
+
+int hr_helper_receive(struct hr_helper *helper, struct hr_helper_answer *ret)
+{
+        ssize_t n = recv(helper->fd, ret, sizeof(*ret), MSG_DONTWAIT);
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+        if (n == 0)
+                return -EPIPE;
+        return (size_t)n == sizeof(*ret) ? 1 : -EPIPE; /* half a message: it is not our helper any more */
+}
+
+/* ---- the helper's side ---- */
+
+struct child {
+        pid_t pid;
+        int pidfd;
+        uint64_t token, deadline_usec;
+        enum hr_helper_op op;
+};
+
+struct helper {
+        int fd;
+        bool user_daemon;
+        char runtime_dir[512], state_dir[512];
+        struct hr_hierarchy hierarchy;
+        struct child children[HR_HELPER_CHILDREN_MAX];
+        size_t child_count;
+};
+
+static void answer(const struct helper *h, const struct hr_helper_answer *a)
+{
+        (void)send(h->fd, a, sizeof(*a), MSG_NOSIGNAL); /* the daemon is gone: the loop finds out */
+}
+
+static int do_limit(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        const struct hr_placement *p = &q->placement;
+        a->bytes = q->bytes;
+        if (!p->owned && p->unit[0] && hr_unit_systemd_runs())
+                return hr_unit_set_limit(h->user_daemon, p->unit, q->bytes, a->text, sizeof(a->text));
+        return p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(h->hierarchy.memory, p->cgroup, q->bytes)
+                                          : hr_limit_write1(h->hierarchy.memory, p->cgroup, q->bytes);
+}
+
+static int do_next_id(struct helper *h, const struct hr_helper_request *q)
+{
+        char path[600], aside[616];
+        snprintf(path, sizeof(path), "%s/next-id", h->state_dir);
+        snprintf(aside, sizeof(aside), "%s.new", path);
+        _fclose_ FILE *f = fopen(aside, "we");
+        if (!f)
+                return -errno;
+        if (fprintf(f, "%llu\n", (unsigned long long)q->bytes) < 0 || fflush(f) != 0)
+                return -errno;
+        return rename(aside, path) < 0 ? -errno : 0;
+}
+
+static int do_file(const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        struct stat st;
+        int r = hr_hook_become_owner(q);
+        if (r < 0)
+                return r;
+        if (stat(q->path, &st) < 0)
+                return -errno;
+        a->bytes = (uint64_t)st.st_size;
+        a->time_usec = (uint64_t)st.st_mtim.tv_sec * HR_USEC_PER_SEC + (uint64_t)st.st_mtim.tv_nsec / 1000;
+        return 0;
+}
+
+static int perform(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        switch (q->op) {
+        case HR_HELPER_PLACE:
+                hr_place(&h->hierarchy, h->user_daemon, q->pid, q->uid, q->id, q->name, q->bytes, &a->placement);
+                return 0;
+        case HR_HELPER_REMOVE:
+                hr_place_remove(&h->hierarchy, &q->placement);
+                return 0;
+        case HR_HELPER_LIMIT:
+                return do_limit(h, q, a);
+        case HR_HELPER_HIGH:
+                return hr_limit_write_high(h->hierarchy.memory, q->placement.cgroup, q->bytes);
+        case HR_HELPER_RECLAIM:
+                return hr_limit_reclaim(h->hierarchy.memory, q->placement.cgroup, q->bytes, &a->bytes);
+        case HR_HELPER_PSS:
+                return hr_process_pss(h->hierarchy.proc, q->pids, MIN(q->pid_count, HR_HELPER_PIDS_MAX), &a->bytes);
+        case HR_HELPER_FILE:
+                return do_file(q, a);
+        case HR_HELPER_NEXT_ID:
+                return do_next_id(h, q);
+        case HR_HELPER_HOOK:
+                return hr_hook_exec(q);
+        case HR_HELPER_BYE:
+                break;
+        }
+        return -EINVAL;
+}
+
+/* As env(1): what a shell would say of a program that can't be executed. */
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NOT_FOUND 127
+
+static void serve(struct helper *h, const struct hr_helper_request *q)
+{
+        struct hr_helper_answer a = { .token = q->token, .op = q->op };
+
+        if (h->child_count == HR_HELPER_CHILDREN_MAX) {
+                a.result = -EBUSY;
+                answer(h, &a);
+                return;
+        }
+        pid_t pid = fork();
+        if (pid < 0) {
+                a.result = -errno;
+                answer(h, &a);
+                return;
+        }
+        if (pid == 0) {
+                a.result = perform(h, q, &a);
+                if (q->op == HR_HELPER_HOOK) /* it came back, so it was not executed */
+                        _exit(a.result == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+                answer(h, &a);
+                _exit(EXIT_SUCCESS);
+        }
+        uint64_t patience = q->op == HR_HELPER_HOOK ? q->deadline_usec : PATIENCE_USEC;
+        h->children[h->child_count++] = (struct child){
+                .pid = pid,
+                .pidfd = pidfd_open(pid, 0),
+                .token = q->token,
+                .deadline_usec = now_usec() + patience,
+                .op = q->op,
+        };
+}
+
+static void reap(struct helper *h, size_t i, bool late)
+{
+        struct child *c = &h->children[i];
+        struct hr_helper_answer a = { .token = c->token, .op = c->op };
+        int status = 0;
+
+        if (late) {
+                (void)kill(c->op == HR_HELPER_HOOK ? -c->pid : c->pid, SIGKILL);
+                (void)kill(c->pid, SIGKILL); /* before its setsid() there is no such group */
+                a.result = -ETIMEDOUT;
+                answer(h, &a);
+        } else if (waitpid(c->pid, &status, WNOHANG) == c->pid) {
+                /* A hook is answered for here, anything else only if it died before it answered by itself. */
+                a.result = c->op == HR_HELPER_HOOK ? status : -EIO;
+                if (c->op == HR_HELPER_HOOK || status != 0)
+                        answer(h, &a);
+        } else {
+                return;
+        }
+        hr_close(c->pidfd);
+        h->children[i] = h->children[--h->child_count];
+}
+
+static void loop(struct helper *h, bool *ret_bye)
+{
+        for (;;) {
+                struct pollfd fds[1 + HR_HELPER_CHILDREN_MAX] = { { .fd = h->fd, .events = POLLIN } };
+                uint64_t now = now_usec(), next = HR_USEC_NEVER;
+                for (size_t i = 0; i < h->child_count; i++) {
+                        fds[i + 1] = (struct pollfd){ .fd = h->children[i].pidfd, .events = POLLIN };
+                        next = MIN(next, h->children[i].deadline_usec);
+                }
+                int timeout = next == HR_USEC_NEVER ? -1 : (int)MIN(hr_sub(next, now) / 1000 + 1, 60000U);
+                if (poll(fds, 1 + h->child_count, timeout) < 0 && errno != EINTR)
+                        return;
+                now = now_usec();
+                for (size_t i = h->child_count; i-- > 0;)
+                        if (fds[i + 1].revents || now >= h->children[i].deadline_usec)
+                                reap(h, i, !fds[i + 1].revents);
+                while (waitpid(-1, NULL, WNOHANG) > 0 && h->child_count == 0) {
+                        /* those that were late and were answered for */
+                }
+                if (fds[0].revents) {
+                        struct hr_helper_request q;
+                        ssize_t n = recv(h->fd, &q, sizeof(q), MSG_DONTWAIT);
+                        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                                continue;
+                        if (n != (ssize_t)sizeof(q))
+                                return; /* the daemon is gone */
+                        if (q.op == HR_HELPER_BYE) {
+                                *ret_bye = true;
+                                return;
+                        }
+                        serve(h, &q);
+                }
+        }
+}
+
+static int parse_argument(const char *argument, struct helper *h)
+{
+        char text[1200], *fields[5], *save = text;
+        snprintf(text, sizeof(text), "%s", argument);
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                if (!(fields[i] = strsep(&save, ":")))
+                        return -EINVAL;
+        h->fd = atoi(fields[0]);
+        h->user_daemon = fields[1][0] == '1';
+        snprintf(h->runtime_dir, sizeof(h->runtime_dir), "%s", fields[3]);
+        snprintf(h->state_dir, sizeof(h->state_dir), "%s", fields[4]);
+        return hr_hierarchy_find(fields[2], &h->hierarchy);
+}
+
+int hr_helper_main(const char *argument)
+{
+        static struct helper helper; /* too large for a stack; one for each process */
+        bool bye = false;
+
+        if (parse_argument(argument, &helper) < 0)
+                return EXIT_FAILURE;
+        (void)fcntl(helper.fd, F_SETFD, FD_CLOEXEC);
+        (void)prctl(PR_SET_NAME, "headroom-helper");
+        /* What ends the daemon by the terminal or its manager must not end its guard before it. */
+        (void)signal(SIGINT, SIG_IGN);
+        (void)signal(SIGHUP, SIG_IGN);
+        (void)signal(SIGTERM, SIG_IGN);
+        (void)signal(SIGPIPE, SIG_IGN);
+        loop(&helper, &bye);
+        hr_close(helper.fd);
+        if (bye || getenv("NOTIFY_SOCKET")) /* under systemd, ExecStopPost= sees to held jobs */
+                return EXIT_SUCCESS;
+        struct timespec rest = { .tv_sec = GUARD_USEC / HR_USEC_PER_SEC };
+        while (nanosleep(&rest, &rest) < 0 && errno == EINTR) {
+                /* the rest of it */
+        }
+        return hr_release_all(&helper.hierarchy, helper.runtime_dir, false) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

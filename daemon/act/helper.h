@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The helper: a process started before it is needed, that does what may block or must not inherit our privileges.
+ * Requests and answers are single messages of fixed size on a SOCK_SEQPACKET pair. For each request the helper
+ * forks a child, which may hang, crash or wait for the kernel without anybody else waiting for it; one that is
+ * past its deadline is killed and answered for.
+ *
+ * Without systemd the helper also guards held jobs: if the daemon dies without a word, and none is back within
+ * 60 s, it releases them.
+ */
+
+#include "act/place.h"
+
+enum hr_helper_op {
+        HR_HELPER_PLACE,       /* hr_place */
+        HR_HELPER_REMOVE,      /* hr_place_remove */
+        HR_HELPER_LIMIT,       /* the job's own limit, by its kind */
+        HR_HELPER_HIGH,        /* memory.high */
+        HR_HELPER_RECLAIM,     /* memory.reclaim */
+        HR_HELPER_HOOK,        /* a program, as the owner */
+        HR_HELPER_PSS,         /* of pids */
+        HR_HELPER_FILE,        /* when `path` was written last and how large it is, as the owner sees it */
+        HR_HELPER_NEXT_ID,     /* keeps the next free job number on disk */
+        HR_HELPER_BYE,         /* the daemon leaves in peace: no guarding; no answer */
+};
+
+#define HR_HELPER_PIDS_MAX 512
+#define HR_HELPER_CHILDREN_MAX 64 /* at once; above: -EBUSY */
+
+struct hr_helper_request {
+        uint64_t token;  /* comes back in the answer */
+        enum hr_helper_op op;
+        uint64_t deadline_usec; /* from now */
+        uid_t uid;
+        gid_t gid;
+        pid_t pid;
+        char id[HR_ID_MAX], name[HR_NAME_MAX];
+        uint64_t bytes;
+        struct hr_placement placement;
+        /* HOOK */
+        char path[256];
+        char stage[16], reason[240];
+        uint64_t used_bytes, limit_bytes, job_deadline_usec;
+        bool checkpoint; /* HEADROOM_DEADLINE is then the time until which the hook may take */
+        /* PSS */
+        uint32_t pid_count;
+        pid_t pids[HR_HELPER_PIDS_MAX];
+};
+
+struct hr_helper_answer {
+        uint64_t token;
+        enum hr_helper_op op;
+        int result;       /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; >= 0: its wait status */
+        uint64_t bytes;   /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
+        uint64_t time_usec; /* FILE: its mtime, CLOCK_REALTIME */
+        char text[200];
+        struct hr_placement placement; /* PLACE */
+};
+
+struct hr_helper; /* the daemon's side */
+
+/* Starts it: this very program, executed anew, so that libraries that it alone needs cost the daemon nothing. */
+int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *runtime_dir, const char *state_dir,
+        struct hr_helper **ret);
+struct hr_helper *hr_helper_stop(struct hr_helper *helper); /* in peace; returns NULL */
+int hr_helper_fd(const struct hr_helper *helper);           /* readable when an answer waits */
+pid_t hr_helper_pid(const struct hr_helper *helper);
+/* Never waits: -EAGAIN when its queue is full, -EPIPE when it died (start it again). */
+int hr_helper_send(struct hr_helper *helper, const struct hr_helper_request *request);
+/* 1: an answer; 0: none waits; -EPIPE: it died. */
+int hr_helper_receive(struct hr_helper *helper, struct hr_helper_answer *ret);
+
+/* In the helper's process; what main() calls for `headroomd --helper=FD:USER:ROOT:RUNTIME_DIR:STATE_DIR`. Returns the exit status. */
+int hr_helper_main(const char *argument);

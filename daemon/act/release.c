@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "act/release.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "act/freeze.h"
+#include "act/fuse.h"
+#include "act/limit.h"
+#include "act/unit.h"
+#include "state.h"
+
+/*
+ * Runs without a daemon: in ExecStopPost=, from a timer, in the helper as guard, or at the end of a daemon that no
+ * systemd manages. Works from the records alone, opens everything anew, and goes on past every failure: one job that
+ * can't be released must not keep the next one frozen.
+ */
+
+#define UNIT "headroomd.service"
+#define FUSE_RESERVE_BYTES (16 * HR_MIB) /* chosen: room for a handler's own small allocations */
+
+int hr_release_lock(const char *runtime_dir)
+{
+        char path[600];
+        snprintf(path, sizeof(path), "%s/lock", runtime_dir);
+        _close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+struct releasing {
+        const struct hr_hierarchy *hierarchy;
+        const char *runtime_dir;
+        struct hr_proc_table *table;
+        int count;
+};
+
+static int open_control(const struct hr_hierarchy *h, const struct hr_placement *p)
+{
+        char path[PATH_MAX];
+        const char *mount = p->freezer == HR_FREEZER_CGROUP1 ? h->freezer : h->unified;
+        if (p->control[0] == '\0' || (size_t)snprintf(path, sizeof(path), "%s%s", mount, p->control) >= sizeof(path))
+                return -1;
+        return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static void release_one(const struct hr_state *state, void *userdata)
+{
+        struct releasing *rel = userdata;
+        const struct hr_armed *armed = &state->armed;
+        const struct hr_placement *p = &state->placement;
+        struct hr_group group = HR_GROUP_INIT;
+        struct hr_tree tree = { 0 };
+        static pid_t stopped[HR_MEMBERS_MAX]; /* 16 KiB, and releases don't nest */
+        size_t stopped_count = 0;
+        uint64_t soft;
+
+        if (!armed->frozen && !armed->high)
+                return;
+        _close_ int control = open_control(rel->hierarchy, p);
+        bool has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &group) == 0;
+        bool has_tree = p->kind == HR_KIND_PROCESS &&
+                hr_tree_open(rel->hierarchy->proc, state->leader, state->leader_start_ticks, &tree) == 0;
+        struct hr_target t = {
+                .proc_path = rel->hierarchy->proc,
+                .kind = p->kind,
+                .group = has_group ? &group : NULL,
+                .tree = has_tree ? &tree : NULL,
+                .table = rel->table,
+                .freezer = p->freezer,
+                .control_fd = control,
+                .leader = state->leader,
+                .stopped = stopped,
+                .stopped_count = &stopped_count,
+        };
+        if (armed->frozen && !armed->fused)
+                (void)hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft); /* without rights it goes on unfused */
+        if (armed->high && has_group)
+                (void)hr_limit_lift_high(&group);
+        if (armed->frozen && armed->limit && has_group && p->owned) /* one that runs keeps the limit that it was given */
+                (void)(p->kind == HR_KIND_CGROUP2
+                                ? hr_limit_write2(rel->hierarchy->memory, p->cgroup, armed->limit_before_bytes)
+                                : hr_limit_write1(rel->hierarchy->memory, p->cgroup, armed->limit_before_bytes));
+        if (armed->frozen) {
+                if (p->freezer == HR_FREEZER_STOP && has_tree) {
+                        (void)hr_proc_table_scan(rel->table);
+                        (void)hr_tree_update(t.proc_path, &tree, rel->table);
+                        for (size_t i = 0; i < tree.member_count && i < HR_MEMBERS_MAX; i++)
+                                stopped[stopped_count++] = tree.members[i].pid;
+                }
+                if (hr_thaw(&t) == 0)
+                        rel->count++;
+        }
+        struct hr_armed none = { .fuse_soft_bytes = HR_BYTES_NONE, .limit_before_bytes = HR_BYTES_NONE };
+        _close_ int record = hr_state_open(rel->runtime_dir, state->id);
+        if (record >= 0)
+                (void)hr_state_arm(record, &none);
+        hr_group_close(&group);
+        if (has_tree)
+                hr_tree_close(&tree);
+}
+
+static void table_freep(struct hr_proc_table **t)
+{
+        hr_proc_table_free(*t);
+}
+
+int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool mine)
+{
+        struct releasing rel = { .hierarchy = h, .runtime_dir = runtime_dir };
+        _close_ int lock = -1;
+        HR_CLEANUP(table_freep) struct hr_proc_table *table = NULL;
+
+        if (!mine) {
+                lock = hr_release_lock(runtime_dir);
+                if (lock == -EWOULDBLOCK)
+                        return 0; /* a daemon is back, and they are its own */
+                if (lock < 0)
+                        return lock;
+        }
+        int r = hr_proc_table_new(h->proc, &table);
+        if (r < 0)
+                return r;
+        rel.table = table;
+        r = hr_state_each(runtime_dir, release_one, &rel);
+        return r < 0 ? r : rel.count;
+}
+
+/* systemd-run(1) makes the timer: it stands for itself in `systemctl list-timers`, and needs no code here. */
+static int start_timer(const char *runtime_dir)
+{
+        char exe[PATH_MAX], name[64];
+        ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+        if (n < 0)
+                return -errno;
+        exe[n] = '\0';
+        /* One of its own for each stop: the one of a crash a moment ago may still be waiting. */
+        snprintf(name, sizeof(name), "--unit=headroomd-release-%d", (int)getpid());
+        pid_t pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) {
+                execlp("systemd-run", "systemd-run", "--quiet", "--collect", name, "--on-active=60s",
+                        "--timer-property=AccuracySec=1s", "--", exe, "--release", runtime_dir, (char *)NULL);
+                _exit(127);
+        }
+        int status;
+        if (waitpid(pid, &status, 0) != pid)
+                return -errno;
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+int hr_release_after_stop(const struct hr_hierarchy *h, const char *runtime_dir)
+{
+        char job[32] = "";
+        int r = hr_unit_queued_job(UNIT, job, sizeof(job));
+        if (r == 0 && strcmp(job, "stop") != 0 && start_timer(runtime_dir) == 0)
+                return 0;
+        /* Being stopped for good, or systemd did not answer: nobody may come back, so they are let go now. */
+        return hr_release_all(h, runtime_dir, false);
+}

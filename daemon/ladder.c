@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "act/checkpoint.h"
+#include "act/freeze.h"
+#include "act/fuse.h"
+#include "act/kill.h"
+#include "act/limit.h"
+#include "act/signal.h"
+#include "think/account.h"
+
+/*
+ * One wake-up of one job: sense, think, act, tell; then the tripwire is moved and the next look is planned.
+ *
+ * The order of acting is that of the HR_ACT_ bits: what brakes comes first, what lets go comes last, so that a
+ * signal is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
+ */
+
+#define FROZEN_LOOK_USEC (2 * HR_USEC_PER_MSEC)   /* between looks at a freeze under way; the event mostly comes first */
+#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)   /* while a checkpoint runs, or a verdict is awaited */
+#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC)   /* nothing will be done: no hurry */
+#define COST_FACTOR 50                            /* a tree's samples may take 2 % of a core */
+#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB)     /* a handler's own small allocations; chosen, not tuned */
+#define RECLAIM_SHARE 10                          /* trim asks for a tenth of what is in use */
+#define WIRE_ROOM_BYTES (512 * HR_KIB)            /* a tripwire nearer than this above usage is not armed */
+
+static void fill_event(struct hr_job *job, struct hr_event *e)
+{
+        memset(e, 0, sizeof(*e));
+        e->time_usec = hr_now_realtime_usec();
+        snprintf(e->job, sizeof(e->job), "%s", job->id);
+        snprintf(e->name, sizeof(e->name), "%s", job->card->name);
+        e->uid = job->uid;
+        e->used_bytes = job->used_bytes;
+        e->limit_bytes = job->own_limit_bytes;
+        e->deadline_usec = job->armed.deadline_realtime_usec;
+        e->has_run = job->has_run;
+        e->exit_status = -1;
+}
+
+/* A limit to suggest: half as much again, as a person would say it. */
+static const char *suggest_limit(uint64_t limit_bytes, char *buf)
+{
+        uint64_t more = limit_bytes + limit_bytes / 2;
+        uint64_t unit = more >= 10 * HR_GIB ? HR_GIB : more >= HR_GIB ? 256 * HR_MIB : more >= 64 * HR_MIB ? 10 * HR_MIB : HR_MIB;
+        return hr_units_spell_bytes(buf, (more + unit - 1) / unit * unit);
+}
+
+static void fill_hint(const struct hr_job *job, enum hr_stage stage, const char *action, struct hr_event *e)
+{
+        char more[HR_TEXT_SIZE_MAX];
+        bool own = job->own_limit_bytes != HR_BYTES_NONE;
+
+        if (job->policy->observe || job->observe_only)
+                return;
+        if (stage == HR_STAGE_HOLD && strcmp(action, "freeze") == 0) {
+                if (own && job->state.phase == HR_PHASE_HELD)
+                        snprintf(e->hint, sizeof(e->hint), "headroom resume %s --limit %s  (or: interrupt, kill)", job->id,
+                                suggest_limit(job->own_limit_bytes, more));
+                else
+                        snprintf(e->hint, sizeof(e->hint), "headroom resume %s  (or: interrupt, kill)", job->id);
+        } else if (stage == HR_STAGE_NOTICE && own && strcmp(action, "notice") == 0) {
+                snprintf(e->hint, sizeof(e->hint), "more room: headroom limit %s %s", job->id,
+                        suggest_limit(job->own_limit_bytes, more));
+        }
+}
+
+void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
+        const char *outcome, const char *reason)
+{
+        struct hr_event e;
+        fill_event(job, &e);
+        e.stage = stage;
+        e.previous_stage = previous;
+        snprintf(e.action, sizeof(e.action), "%s", action);
+        snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
+        snprintf(e.reason, sizeof(e.reason), "%s", reason);
+        fill_hint(job, stage, action, &e);
+        snprintf(job->last_note, sizeof(job->last_note), "%s", reason);
+        hr_exchange_event(m->exchange, &e);
+}
+
+void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind, const char *reason,
+        uint64_t timeout_usec)
+{
+        static struct hr_helper_request q; /* 6 KiB; one thread; sent by copy */
+        if (path[0] == '\0')
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_HOOK;
+        q.deadline_usec = timeout_usec;
+        q.uid = job->uid;
+        q.gid = job->gid;
+        q.pid = job->card->leader;
+        snprintf(q.id, sizeof(q.id), "%s", job->id);
+        snprintf(q.name, sizeof(q.name), "%s", job->card->name);
+        snprintf(q.path, sizeof(q.path), "%s", path);
+        snprintf(q.stage, sizeof(q.stage), "%s", strcmp(kind, "end") == 0 ? "end" : hr_stage_name(job->state.stage));
+        snprintf(q.reason, sizeof(q.reason), "%s", reason);
+        q.used_bytes = job->used_bytes;
+        q.limit_bytes = job->own_limit_bytes;
+        q.checkpoint = strcmp(kind, "checkpoint") == 0;
+        q.job_deadline_usec = q.checkpoint ? hr_now_realtime_usec() + timeout_usec : job->armed.deadline_realtime_usec;
+        int r = hr_manager_ask_helper(m, &q, job, NULL, kind);
+        if (r < 0 && q.checkpoint) {
+                job->save = HR_SAVE_FAILED;
+                snprintf(job->save_text, sizeof(job->save_text), "the hook could not be started (%s)", strerror(-r));
+        } else if (r < 0) {
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "hook", "failed", "the hook could not be started: the helper is busy");
+        }
+}
+
+/* ---- think: what can be done to it ---- */
+
+static void fill_means(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, struct hr_means *ret)
+{
+        const struct hr_policy *p = job->policy;
+        const struct hr_candidate *own = &sample->candidates[0];
+
+        memset(ret, 0, sizeof(*ret));
+        ret->observe_only = job->observe_only;
+        ret->can_freeze = job->freezer != HR_FREEZER_NONE && !job->observe_only;
+        ret->no_freeze = "there is no freezer for it";
+        ret->can_trim = job->can_reclaim && !job->trim_busy;
+        ret->can_save = p->checkpoint_method.method != HR_METHOD_NONE;
+        ret->no_save = "no checkpoint method is set (--checkpoint, or the policy's checkpoint_method)";
+        ret->braked = job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
+        /* Asked of the processes only where the answer may be used. */
+        if (p->fuse != HR_FUSE_NO && own->limit_bytes != HR_BYTES_NONE && job->state.phase != HR_PHASE_WATCH) {
+                struct hr_target t;
+                hr_job_target(job, &t);
+                ret->can_fuse = hr_fuse_possible(&t, p->fuse == HR_FUSE_YES);
+        } else {
+                ret->can_fuse = p->fuse != HR_FUSE_NO;
+        }
+        if (p->elastic && p->limit_max_bytes != HR_BYTES_NONE && job->own_limit_bytes < p->limit_max_bytes) {
+                uint64_t more = MIN(job->own_limit_bytes + job->own_limit_bytes / 4, p->limit_max_bytes);
+                uint64_t by = more - job->own_limit_bytes;
+                bool host_has = hr_sub(m->host.last.available_bytes, by) > m->config->host_reserve_bytes;
+                ret->room_bytes = host_has ? more : 0;
+        }
+}
+
+static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, const struct hr_sample *sample,
+        struct hr_policy_input *in)
+{
+        memset(in, 0, sizeof(*in));
+        in->now_usec = now_usec;
+        in->policy = job->policy;
+        in->sample = sample;
+        in->frozen = job->frozen;
+        in->ask = job->ask;
+        in->save = job->save;
+        snprintf(in->save_text, sizeof(in->save_text), "%s", job->save_text);
+        in->trim_done = job->trim_done;
+        in->trimmed_bytes = job->trimmed_bytes;
+        fill_means(m, job, sample, &in->means);
+        for (size_t i = 0; i < job->domain_count; i++) {
+                struct hr_domain *d = job->domains[i];
+                bool is_short = hr_domain_ratio(d) >= HR_DOMAIN_FULL_PERMYRIAD;
+                in->shortage |= is_short;
+                in->yield |= is_short && d->turn == job && d->now.rising && now_usec >= d->turn_usec + job->policy->turn_usec;
+        }
+        if (job->state.phase == HR_PHASE_HELD) {
+                struct hr_target t;
+                hr_job_target(job, &t);
+                in->signal_pending = job->freezer != HR_FREEZER_STOP && hr_signal_pending(&t);
+        }
+}
+
+/* ---- act ---- */
+
+static int act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        job->armed.frozen = true;
+        int r = hr_job_arm(job);
+        if (r == 0)
+                r = hr_freeze(t);
+        if (r < 0) {
+                char text[HR_REASON_MAX];
+                snprintf(text, sizeof(text), "it could not be frozen by %s: %s", hr_freezer_name(job->freezer), strerror(-r));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "freeze", "failed", text);
+        }
+        return r;
+}
+
+static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        int r = hr_thaw(t);
+        if (r < 0 && r != -ENODEV && r != -ENOENT) {
+                char text[HR_REASON_MAX];
+                snprintf(text, sizeof(text), "it could not be thawed by %s: %s", hr_freezer_name(job->freezer), strerror(-r));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "thaw", "failed", text);
+                return; /* still recorded as frozen, and tried again at the next look */
+        }
+        job->armed.frozen = false;
+        job->frozen = false;
+        (void)hr_job_arm(job); /* it runs: a stale "frozen" is thawed once more, which harms nobody */
+}
+
+/* The tripwire away: a job that is let go above it would crawl. */
+static void lift_wire(struct hr_job *job)
+{
+        if (!job->armed.high)
+                return;
+        if (hr_limit_lift_high(&job->group) == 0) {
+                job->armed.high = false;
+                job->wire.armed_bytes = HR_BYTES_NONE;
+        }
+}
+
+static void act_fuse(struct hr_manager *m, struct hr_job *job, const struct hr_target *t, const struct hr_sample *sample)
+{
+        const struct hr_candidate *own = &sample->candidates[0];
+        uint64_t room = own->limit_bytes == HR_BYTES_NONE ? FUSE_RESERVE_LEAST_BYTES : hr_sub(own->limit_bytes, own->used_bytes);
+        uint64_t soft = HR_BYTES_NONE;
+
+        job->armed.fused = true;
+        if (hr_job_arm(job) < 0)
+                return;
+        int r = hr_fuse_arm(t, MIN(MAX(room / 4, HR_MIB), MAX(room / 2, FUSE_RESERVE_LEAST_BYTES)), job->policy->fuse == HR_FUSE_YES, &soft);
+        if (r <= 0) {
+                char text[HR_REASON_MAX];
+                snprintf(text, sizeof(text), "no fuse: %s", r < 0 ? strerror(-r) : "none of its processes is Python");
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "fuse", r < 0 ? "failed" : "passed over", text);
+        }
+        job->armed.fused = r > 0;
+        job->state.fused = r > 0;
+        job->armed.fuse_soft_bytes = soft;
+}
+
+static void act_trim(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        if (!job->can_reclaim || job->trim_busy)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_RECLAIM;
+        q.bytes = MAX(job->current_bytes / RECLAIM_SHARE, HR_MIB);
+        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+        job->trim_busy = hr_manager_ask_helper(m, &q, job, NULL, NULL) == 0;
+}
+
+static void act_raise(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
+{
+        static struct hr_helper_request q;
+        struct hr_state state;
+        if (job->kind == HR_KIND_PROCESS) {
+                job->own_limit_bytes = bytes;
+                job->ask = HR_ASK_ROOM;
+                return;
+        }
+        memset(&q, 0, sizeof(q));
+        hr_job_state(job, &state);
+        q.op = HR_HELPER_LIMIT;
+        q.bytes = bytes;
+        q.placement = state.placement;
+        (void)hr_manager_ask_helper(m, &q, job, NULL, NULL); /* it stays held, and the owner is asked after all */
+}
+
+static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        const struct hr_policy *p = job->policy;
+        job->save = HR_SAVE_RUNNING;
+        job->save_text[0] = '\0';
+        job->save_since_usec = hr_now_realtime_usec();
+        job->save_size_bytes = 0;
+        if (p->checkpoint_method.method == HR_METHOD_HOOK)
+                hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint", p->checkpoint_deadline_usec);
+        else
+                job->save = hr_checkpoint_signal(t, &p->checkpoint_method, p->checkpoint_file[0] != '\0', job->save_text,
+                        sizeof(job->save_text));
+}
+
+static void act(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
+{
+        struct hr_target t;
+        uint32_t a = d->actions;
+
+        if (a == 0)
+                return;
+        hr_job_target(job, &t);
+        if (a & HR_ACT_FREEZE && !job->armed.frozen)
+                if (act_freeze(m, job, &t) == 0)
+                        (void)hr_freeze_complete(&t, &job->frozen); /* unknown counts as not yet */
+        if (a & HR_ACT_RAISE)
+                act_raise(m, job, d->raise_bytes);
+        if (a & HR_ACT_TRIM)
+                act_trim(m, job);
+        if (a & HR_ACT_SAVE)
+                act_save(m, job, &t);
+        if (a & HR_ACT_FUSE)
+                act_fuse(m, job, &t, sample);
+        if (a & HR_ACT_UNFUSE && job->armed.fused) {
+                (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes); /* members that are gone need none */
+                job->armed.fused = false;
+        }
+        if (a & HR_ACT_INTERRUPT)
+                (void)hr_signal_all(&t, SIGINT, false);
+        if (a & HR_ACT_TERMINATE)
+                (void)hr_signal_all(&t, SIGTERM, false);
+        if (a & (HR_ACT_THAW | HR_ACT_FREEZE | HR_ACT_INTERRUPT))
+                lift_wire(job);
+        if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen))
+                act_thaw(m, job, &t);
+        if (a & HR_ACT_KILL)
+                (void)hr_kill(&t); /* again in a second, as long as anybody is left */
+}
+
+/* ---- the tripwire ---- */
+
+static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high, bool near)
+{
+        static struct hr_helper_request q;
+        char text[HR_TEXT_SIZE_MAX];
+
+        job->armed.high = true;
+        if (hr_job_arm(job) < 0)
+                return;
+        if (near) { /* it may reclaim, and so block */
+                memset(&q, 0, sizeof(q));
+                q.op = HR_HELPER_HIGH;
+                q.bytes = high;
+                snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+                job->high_busy = hr_manager_ask_helper(m, &q, job, NULL, NULL) == 0;
+        } else {
+                snprintf(text, sizeof(text), "%" PRIu64, high);
+                if (hr_cgroup_write(job->group.dir_fd, "memory.high", text) < 0)
+                        return;
+        }
+        job->wire.armed_bytes = high;
+}
+
+/* Moves it to the next threshold. It is a wake-up call, not a resting place. */
+static void move_wire(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        bool v2 = job->kind == HR_KIND_CGROUP2;
+        uint64_t limit = job->own_limit_bytes;
+        uint64_t want = HR_BYTES_NONE;
+
+        if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy || (v2 && (!job->owned || job->wire.fd < 0)))
+                return;
+        bool runs = job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE;
+        if (runs && !job->armed.frozen && !job->silenced && limit != HR_BYTES_NONE && job->threshold_bytes != HR_BYTES_NONE) {
+                /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
+                uint64_t apart = hr_sub(job->current_bytes + job->swap_bytes, job->used_bytes);
+                want = MIN(hr_sub(job->threshold_bytes + apart, job->swap_bytes), limit - limit / 100);
+                if (want < job->current_bytes + WIRE_ROOM_BYTES)
+                        want = HR_BYTES_NONE; /* too near: the timer looks */
+        }
+        if (want == HR_BYTES_NONE) {
+                if (v2)
+                        lift_wire(job);
+                return;
+        }
+        uint64_t armed = job->wire.armed_bytes;
+        uint64_t off = armed > want ? armed - want : want - armed;
+        if (armed != HR_BYTES_NONE && off <= limit / 500) /* 0.2 %: not worth a write */
+                return;
+        if (v2) {
+                write_wire2(m, job, want, want < job->current_bytes + limit / 50);
+        } else if (hr_tripwire_arm1(&job->wire, &job->group, want) == 0) {
+                job->wire.armed_bytes = want;
+                (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
+        }
+        job->high_usec = now_usec;
+}
+
+/* ---- when to look again ---- */
+
+/* With a tripwire the events come; without one the wall must not be passed between two looks. */
+static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *job, uint64_t used_bytes, uint64_t limit_bytes)
+{
+        uint64_t rate = MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U); /* bytes in a microsecond */
+        uint32_t level = job->policy->level_permyriad[HR_STAGE_HOLD];
+
+        if (limit_bytes == HR_BYTES_NONE || job->policy->observe || job->observe_only)
+                return m->config->poll_max_usec;
+        uint64_t wall = level == HR_PERMYRIAD_OFF ? limit_bytes : limit_bytes / HR_PERMYRIAD_ALL * level;
+        if (used_bytes >= wall)
+                return hr_sub(limit_bytes, used_bytes) / rate / 2;
+        return job->wire.armed_bytes == HR_BYTES_NONE ? (wall - used_bytes) / rate / 2 : m->config->poll_max_usec;
+}
+
+/* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its rest. */
+static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
+{
+        return MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
+}
+
+static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pause_usec)
+{
+        pause_usec = MIN(MAX(pause_usec, m->config->poll_min_usec), m->config->poll_max_usec);
+        uint64_t next = now_usec + pause_usec;
+        /* Jobs at rest are looked at together: one wake-up for a thousand. */
+        return pause_usec == m->config->poll_max_usec ? next - next % HR_USEC_PER_SEC : next;
+}
+
+static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const struct hr_sample *sample,
+        const struct hr_decision *d, uint64_t now_usec)
+{
+        const struct hr_candidate *own = &sample->candidates[0];
+        bool observes = job->policy->observe || job->observe_only;
+        uint64_t pause = m->config->poll_max_usec;
+
+        if (own->limit_bytes != HR_BYTES_NONE && job->state.phase != HR_PHASE_HELD) {
+                pause = pause_to_wall(m, job, own->used_bytes, own->limit_bytes);
+                if (own->left_min_usec != HR_USEC_NEVER)
+                        pause = MIN(pause, MAX(own->left_min_usec / 16, 20 * HR_USEC_PER_MSEC));
+        }
+        if (job->state.phase == HR_PHASE_WATCH)
+                pause = MIN(pause, pause_at_rest(job, now_usec));
+        else if (job->state.phase == HR_PHASE_BRAKE || (job->armed.frozen && !job->frozen))
+                pause = MIN(pause, FROZEN_LOOK_USEC);
+        else if (job->state.phase == HR_PHASE_HELD)
+                pause = MIN(pause, HR_USEC_PER_SEC);
+        else
+                pause = MIN(pause, BUSY_LOOK_USEC);
+        if (observes)
+                pause = MAX(pause, OBSERVE_LOOK_USEC);
+        uint64_t next = align(m, now_usec, MAX(pause, job->cost_usec * COST_FACTOR));
+        return MAX(MIN(next, d->look_again_usec), now_usec + m->config->poll_min_usec);
+}
+
+/* ---- tell ---- */
+
+void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
+{
+        struct hr_status s = { 0 };
+        int binding = hr_account_binding(sample);
+        const struct hr_candidate *c = binding >= 0 ? &sample->candidates[binding] : &sample->candidates[0];
+
+        s.stage = d->stage;
+        s.frozen = job->armed.frozen;
+        s.used_bytes = job->used_bytes;
+        s.cache_bytes = job->cache_bytes;
+        s.peak_bytes = job->peak_bytes;
+        s.limit_bytes = c->limit_bytes;
+        s.own_limit_bytes = job->own_limit_bytes;
+        s.growth_bytes_per_second = sample->candidates[0].growth_bytes_per_second;
+        s.left_min_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_min_usec;
+        s.left_max_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_max_usec;
+        s.deadline_usec = job->armed.deadline_realtime_usec;
+        const char *source = "none";
+        if (binding >= 0 && c->source == HR_SOURCE_OWN)
+                source = "own";
+        else if (binding >= 0 && c->source == HR_SOURCE_HOST)
+                source = "host";
+        else if (binding > 0)
+                source = job->domains[binding - 1]->path;
+        size_t length = strlen(source); /* a long path: its tail says more */
+        snprintf(s.limit_source, sizeof(s.limit_source), "%s",
+                length < sizeof(s.limit_source) ? source : source + length - sizeof(s.limit_source) + 1);
+        snprintf(s.policy, sizeof(s.policy), "%s", job->policy->name);
+        snprintf(s.reason, sizeof(s.reason), "%s", job->last_note);
+        hr_card_write(job->card, &s);
+}
+
+static void run_hooks(struct hr_manager *m, struct hr_job *job, const struct hr_note *n)
+{
+        const struct hr_policy *p = job->policy;
+        if (p->observe || job->observe_only || strcmp(n->outcome, "passed over") == 0)
+                return;
+        if (strcmp(n->action, "notice") == 0 || (strcmp(n->action, "trim") == 0 && strcmp(n->outcome, "started") == 0))
+                hr_ladder_hook(m, job, p->on_notice, "notice", n->reason, p->hook_timeout_usec);
+        else if (strcmp(n->action, "freeze") == 0 && strcmp(n->outcome, "done") == 0)
+                hr_ladder_hook(m, job, p->on_hold, "hold", n->reason, p->hook_timeout_usec);
+}
+
+static void tell(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
+{
+        for (size_t i = 0; i < d->note_count; i++) {
+                const struct hr_note *n = &d->notes[i];
+                hr_ladder_tell(m, job, n->stage, n->previous, n->action, n->outcome, n->reason);
+                run_hooks(m, job, n);
+        }
+        hr_ladder_publish(job, sample, d);
+}
+
+/* ---- the wake-up ---- */
+
+static void check_file(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        bool signals = job->policy->checkpoint_method.method == HR_METHOD_SIGNAL ||
+                job->policy->checkpoint_method.method == HR_METHOD_SIGNAL_LEADER;
+        if (job->save != HR_SAVE_RUNNING || !signals || job->file_busy)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_FILE;
+        q.uid = job->uid;
+        q.gid = job->gid;
+        hr_checkpoint_expand(job->policy->checkpoint_file, job->id, job->card->name, job->card->user, q.path, sizeof(q.path));
+        job->file_busy = hr_manager_ask_helper(m, &q, job, NULL, NULL) == 0;
+}
+
+/* The sum of a tree's processes counts shared memory once for each: the PSS is asked for where it would matter. */
+static void check_pss(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        if (job->kind != HR_KIND_PROCESS || job->pss_busy || job->used_bytes < job->threshold_bytes || job->tree->member_count < 2)
+                return;
+        if (job->pss_bound_bytes > 0 && job->current_bytes < job->pss_bound_bytes + job->pss_bound_bytes / 50)
+                return; /* hardly more than when it was read last */
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_PSS;
+        q.bytes = job->current_bytes;
+        for (size_t i = 0; i < job->tree->member_count && q.pid_count < HR_HELPER_PIDS_MAX; i++)
+                q.pids[q.pid_count++] = job->tree->members[i].pid;
+        job->pss_busy = hr_manager_ask_helper(m, &q, job, NULL, NULL) == 0;
+}
+
+static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
+{
+        int r;
+        if (job->kind == HR_KIND_PROCESS) {
+                uint64_t before = hr_now_usec();
+                if (now_usec >= m->table_usec + 20 * HR_USEC_PER_MSEC || m->table_usec == 0) {
+                        r = hr_proc_table_scan(m->table);
+                        if (r < 0)
+                                return r;
+                        m->table_usec = now_usec;
+                }
+                r = hr_tree_update(m->hierarchy.proc, job->tree, m->table);
+                if (r == 0)
+                        r = hr_job_sense(job, now_usec, full);
+                job->cost_usec = hr_sub(hr_now_usec(), before);
+                return r;
+        }
+        if (job->events_fd < 0 && now_usec >= job->populated_usec + HR_USEC_PER_SEC) {
+                bool populated = true;
+                job->populated_usec = now_usec;
+                r = hr_group_read_populated(&job->group, &populated);
+                if (r != 0 || !populated)
+                        return r != 0 ? r : HR_SENSE_GONE;
+        }
+        m->samples++;
+        return hr_job_sense(job, now_usec, full);
+}
+
+/* Where nothing could have changed, nothing is judged: most looks at a thousand jobs at rest end here. */
+static bool at_rest(const struct hr_job *job, bool full)
+{
+        if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH || job->state.stage != HR_STAGE_OK ||
+                job->save != HR_SAVE_NONE || job->trim_done || job->sampled_usec == 0)
+                return false;
+        for (size_t i = 0; i < job->domain_count; i++)
+                if (hr_domain_ratio(job->domains[i]) >= 5000)
+                        return false;
+        return job->small;
+}
+
+void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
+{
+        struct hr_sample sample;
+        struct hr_policy_input in;
+        struct hr_decision d;
+        struct hr_target t;
+
+        int r = sense(m, job, now_usec, full);
+        if (r == HR_SENSE_GONE) {
+                hr_ladder_end(m, job);
+                return;
+        }
+        if (r < 0) { /* it can't be read just now: the last good values stay, the next look comes */
+                job->next_usec = now_usec + HR_USEC_PER_SEC;
+                return;
+        }
+        if (at_rest(job, full)) {
+                uint64_t wall = pause_to_wall(m, job, job->used_bytes, job->own_limit_bytes);
+                job->next_usec = align(m, now_usec, MIN(wall, pause_at_rest(job, now_usec)));
+                return;
+        }
+        if (job->armed.frozen) {
+                hr_job_target(job, &t);
+                (void)hr_freeze_complete(&t, &job->frozen);
+        }
+        check_file(m, job);
+        hr_job_sample(job, now_usec, &sample);
+        fill_input(m, job, now_usec, &sample, &in);
+        hr_policy_step(&job->state, &in, &d);
+        job->ask = HR_ASK_NOTHING;
+        job->trim_done = false;
+        if (job->save != HR_SAVE_RUNNING)
+                job->save = HR_SAVE_NONE;
+        job->armed.deadline_realtime_usec =
+                d.deadline_usec > 0 ? hr_now_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;
+        act(m, job, &sample, &d);
+        if (d.note_count > 0)
+                (void)hr_job_arm(job); /* the stage and its deadline, for whoever comes after us */
+        tell(m, job, &sample, &d);
+
+        job->threshold_bytes =
+                hr_policy_next_threshold(job->policy, &job->state, job->used_bytes, sample.candidates[0].limit_bytes);
+        check_pss(m, job);
+        job->silenced &= job->used_bytes < job->threshold_bytes;
+        move_wire(m, job, now_usec);
+        job->silenced = false;
+        job->next_usec = plan(m, job, &sample, &d, now_usec);
+        if (job->ask != HR_ASK_NOTHING) /* raised on the spot */
+                job->next_usec = now_usec;
+}
+
+void hr_ladder_disarm(struct hr_manager *m, struct hr_job *job)
+{
+        struct hr_target t;
+        hr_job_target(job, &t);
+        if (job->armed.fused)
+                (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes);
+        job->armed.fused = false;
+        lift_wire(job);
+        if (job->armed.frozen)
+                act_thaw(m, job, &t);
+        (void)hr_job_arm(job);
+}
+
+/* ---- the end ---- */
+
+static void describe_end(const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
+{
+        char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX];
+        hr_units_format_bytes(used, job->peak_bytes);
+        hr_units_format_bytes(limit, job->own_limit_bytes);
+        *ret_outcome = "done";
+        if (job->oom_kills > 0) {
+                *ret_outcome = "lost";
+                snprintf(buf, size, "the kernel's OOM killer struck %" PRIu64 " of its processes; peak %s, limit %s", job->oom_kills, used, limit);
+        } else if (job->state.phase == HR_PHASE_KILL) {
+                snprintf(buf, size, "ended by the kill; peak %s, limit %s", used, limit);
+        } else if (job->state.interrupted) {
+                snprintf(buf, size, "ended after it was interrupted%s; peak %s, limit %s",
+                        job->state.saved ? ", its checkpoint is proven" : "", used, limit);
+        } else {
+                snprintf(buf, size, "ended by itself; peak %s, limit %s", used, limit);
+        }
+}
+
+void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        struct hr_state state;
+        char reason[HR_REASON_MAX];
+        const char *outcome;
+        uint64_t kills;
+
+        if (job->kind != HR_KIND_PROCESS && hr_group_read_oom_kills(&job->group, &kills) == 0)
+                job->oom_kills = MAX(job->oom_kills, kills);
+        else
+                job->oom_kills = MAX(job->oom_kills, job->wire.oom_kill_count);
+        describe_end(job, reason, sizeof(reason), &outcome);
+        job->armed.deadline_realtime_usec = 0;
+        hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "end", outcome, reason);
+        hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
+        if (job->owned) {
+                memset(&q, 0, sizeof(q));
+                hr_job_state(job, &state);
+                q.op = HR_HELPER_REMOVE;
+                q.placement = state.placement;
+                (void)hr_manager_ask_helper(m, &q, NULL, NULL, NULL); /* an empty group left behind harms nobody */
+        }
+        hr_manager_remove(m, job);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "sense/host.h"
+
+/*
+ * /proc/meminfo (filesystems/proc.rst) through one kept descriptor: one sample is a read of 1.5 KiB. The
+ * kernel makes the text anew at each read from 0.
+ *
+ * Only the first read may fail, inside hr_host_open. Whatever goes wrong later, a text that can't be parsed,
+ * a figure that no machine has or an error of the read, leaves the last good values in force and is counted:
+ * the whole host must not be judged, or the daemon ended, by one absurd line.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define MEMINFO_SIZE 4096 /* 1.5 KiB on a 6.18 kernel; 2 KiB with every option */
+
+static int read_now(int fd, struct hr_meminfo *ret)
+{
+        struct hr_meminfo info;
+        char text[MEMINFO_SIZE];
+        size_t size;
+        int r = hr_sense_read_fd(fd, text, sizeof(text), &size);
+
+        if (r == 0)
+                r = hr_parse_meminfo(text, size, &info);
+        if (r != 0)
+                return r < 0 ? r : -EIO;
+        if (info.total_bytes == 0 || !hr_sense_plausible(info.total_bytes) ||
+                info.free_bytes > info.total_bytes || !hr_sense_plausible(info.swap_total_bytes))
+                return -EBADMSG;
+        *ret = info;
+        return 0;
+}
+
+int hr_host_open(const struct hr_hierarchy *h, struct hr_host *ret)
+{
+        char path[sizeof(h->proc) + 16];
+        struct hr_host host = HR_HOST_INIT;
+        _close_ int fd = -1;
+        int n = snprintf(path, sizeof(path), "%s/meminfo", h->proc), r;
+
+        if (n < 0 || (size_t)n >= sizeof(path))
+                return -ENAMETOOLONG;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        r = read_now(fd, &host.last);
+        if (r < 0)
+                return r;
+        host.meminfo_fd = TAKE_FD(fd);
+        *ret = host;
+        return 0;
+}
+
+void hr_host_close(struct hr_host *host)
+{
+        hr_close(host->meminfo_fd);
+        *host = (struct hr_host)HR_HOST_INIT;
+}
+
+int hr_host_read(struct hr_host *host, struct hr_meminfo *ret)
+{
+        if (host->meminfo_fd < 0)
+                return -EBADF;
+        if (read_now(host->meminfo_fd, &host->last) < 0)
+                host->bad_count++;
+        *ret = host->last;
+        return 0;
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tell/bus.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+
+#include "fd.h"
+#include "tell/journal.h"
+#include "tell/message.h"
+#include "tell/peer.h"
+#include "tell/service.h"
+
+/*
+ * The thread and its loop. Its sources: the listening socket, one for each peer (tell/peer), the system bus
+ * where there is one, the exchange's eventfd (answers, events, retired cards), an eventfd that says stop, and
+ * two slow timers: the way back to the system bus, and what is to be said about peers.
+ *
+ * Everything is made in hr_bus_start, so that errors are its caller's, and then belongs to the thread until
+ * that is joined. Only the system bus is opened in the thread, for it may be slow and may be missing.
+ */
+
+#define STACK_BYTES (256 * 1024)
+#define SYSTEM_RETRY_USEC (30 * HR_USEC_PER_SEC)
+#define SYSTEM_CALL_USEC \
+        (500 * HR_USEC_PER_MSEC) /* a bus daemon that hangs costs the peers this much, now and then */
+#define REPORT_USEC (60 * HR_USEC_PER_SEC)
+#define ACCEPT_PAUSE_USEC HR_USEC_PER_SEC
+
+struct hr_bus {
+        struct hr_exchange *exchange;
+        char *socket_path, *proc_path, *cgroup_path, *memory_controller; /* owned copies */
+        bool user;
+
+        pthread_t thread;
+        bool started;
+        int listen_fd, stop_fd;
+        dev_t socket_dev;
+        ino_t socket_ino;
+
+        sd_event *event;
+        sd_event_source *listen, *resume_accept, *stop, *exchange_source, *system_timer, *report_timer;
+        struct hr_peers peers;
+        struct hr_service *service;
+
+        sd_bus *system;
+        struct hr_peer gateway; /* stands for the system bus in its vtable: has no caller of its own */
+        bool system_reported;
+};
+
+/* ---- the socket ---- */
+
+static int fill_address(const char *path, struct sockaddr_un *ret)
+{
+        *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+        if (strlen(path) >= sizeof(ret->sun_path))
+                return -ENAMETOOLONG;
+        memcpy(ret->sun_path, path, strlen(path) + 1);
+        return 0;
+}
+
+/* Somebody listens: -EADDRINUSE. A socket that a daemon left behind is removed; any other file is not. */
+static int clear_path(const struct sockaddr_un *address)
+{
+        _close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct stat st;
+
+        if (fd < 0)
+                return -errno;
+        if (lstat(address->sun_path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISSOCK(st.st_mode) || connect(fd, (const struct sockaddr *)address, sizeof(*address)) >= 0 ||
+                errno != ECONNREFUSED)
+                return -EADDRINUSE;
+        return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int listen_at(struct hr_bus *b)
+{
+        _close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un address;
+        struct stat st;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = fill_address(b->socket_path, &address);
+        if (r < 0)
+                return r;
+        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+                if (errno != EADDRINUSE)
+                        return -errno;
+                r = clear_path(&address);
+                if (r < 0)
+                        return r;
+                if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                        return -errno;
+        }
+        /* Before listen(): nobody can have connected by then. */
+        if (chmod(b->socket_path, b->user ? 0600 : 0666) < 0 || stat(b->socket_path, &st) < 0 ||
+                listen(fd, SOMAXCONN) < 0) {
+                r = -errno;
+                unlink(b->socket_path);
+                return r;
+        }
+        b->socket_dev = st.st_dev;
+        b->socket_ino = st.st_ino;
+        b->listen_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static void remove_socket(const struct hr_bus *b)
+{
+        struct stat st;
+
+        if (b->listen_fd >= 0 && stat(b->socket_path, &st) >= 0 && st.st_dev == b->socket_dev &&
+                st.st_ino == b->socket_ino)
+                unlink(b->socket_path);
+}
+
+static int on_resume_accept(sd_event_source *s HR_UNUSED, uint64_t usec HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+
+        return sd_event_source_set_enabled(b->listen, SD_EVENT_ON);
+}
+
+static int on_listen(sd_event_source *s HR_UNUSED, int fd, uint32_t revents HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+        int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (connection >= 0) {
+                hr_peers_accept(&b->peers, connection); /* one that is turned away was counted */
+                return 0;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                /* It would wake us again at once. */
+                sd_event_source_set_enabled(b->listen, SD_EVENT_OFF);
+                sd_event_source_set_time_relative(b->resume_accept, ACCEPT_PAUSE_USEC);
+                sd_event_source_set_enabled(b->resume_accept, SD_EVENT_ONESHOT);
+        }
+        return 0; /* anything else concerns that connection alone */
+}
+
+/* ---- the system bus ---- */
+
+static void leave_system(struct hr_bus *b)
+{
+        hr_peers_sweep(&b->peers, HR_PEERS_SYSTEM);
+        b->system = sd_bus_close_unref(b->system);
+}
+
+static void report_system(struct hr_bus *b, const char *what, int r)
+{
+        if (!b->system_reported)
+                hr_journal_line(LOG_INFO,
+                        "System bus: %s%s%s; clients are served on %s alone until it is there.", what,
+                        r < 0 ? ": " : "", r < 0 ? strerrordesc_np(-r) : "", b->socket_path);
+        b->system_reported = true;
+}
+
+static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *e HR_UNUSED)
+{
+        struct hr_bus *b = userdata;
+        uint32_t result = 0;
+
+        if (sd_bus_message_is_method_error(m, NULL)) {
+                report_system(b, "the name " HR_BUS_NAME " is refused", -sd_bus_message_get_errno(m));
+        } else if (sd_bus_message_read(m, "u", &result) >= 0 && (result == 1 || result == 4)) {
+                b->system_reported = false; /* it is there: a later loss is news again */
+                return 1;
+        } else {
+                report_system(b, "the name " HR_BUS_NAME " is taken", 0);
+        }
+        /* The timer runs: it closes this connection and tries again. */
+        sd_bus_close(b->system);
+        return 1;
+}
+
+static int join_system(struct hr_bus *b)
+{
+        static char no_name[] = ""; /* never written */
+        int r;
+
+        r = sd_bus_open_system_with_description(&b->system, "system");
+        if (r < 0)
+                return r;
+        b->gateway.peers = &b->peers;
+        b->gateway.name = no_name;
+        if ((r = sd_bus_set_close_on_exit(b->system, false)) < 0 ||
+                (r = sd_bus_set_exit_on_disconnect(b->system, false)) < 0 ||
+                (r = sd_bus_set_method_call_timeout(b->system, SYSTEM_CALL_USEC)) < 0 ||
+                (r = sd_bus_add_object_vtable(b->system, NULL, HR_BUS_PATH, HR_BUS_INTERFACE,
+                         hr_service_vtable, &b->gateway)) < 0 ||
+                (r = sd_bus_attach_event(b->system, b->event, SD_EVENT_PRIORITY_NORMAL)) < 0 ||
+                (r = sd_bus_request_name_async(b->system, NULL, HR_BUS_NAME, 0, on_name, b)) < 0)
+                return r;
+        return 0;
+}
+
+/* Every 30 s: is the system bus (still) there? */
+static int on_system_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+        int r;
+
+        sd_event_source_set_time_relative(s, SYSTEM_RETRY_USEC);
+        if (b->system && sd_bus_is_open(b->system) <= 0) {
+                report_system(b, "the connection is lost", 0);
+                leave_system(b);
+        }
+        if (b->system)
+                return 0;
+        r = join_system(b);
+        if (r < 0) {
+                report_system(b, "not to be reached", r);
+                leave_system(b);
+        }
+        return 0;
+}
+
+/* ---- the exchange ---- */
+
+static int on_exchange(
+        sd_event_source *s HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+        struct hr_event event;
+
+        hr_service_answer(b->service);
+        while (hr_exchange_next_bus_event(b->exchange, &event)) {
+                hr_service_keep(b->service, &event);
+                for (size_t i = 0; i < HR_BUS_PEERS_MAX; i++) {
+                        struct hr_peer *p = b->peers.all[i];
+
+                        if (p && p->subscribed && (p->caller.admin || p->caller.uid == event.uid))
+                                hr_peer_tell(p, &event);
+                }
+        }
+        hr_peers_sweep(&b->peers, HR_PEERS_DOOMED);
+        hr_exchange_reap(b->exchange); /* no method is running: none holds a card */
+        return 0;
+}
+
+static int on_report_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+        uint64_t lost = hr_exchange_take_dropped(b->exchange, false);
+
+        sd_event_source_set_time_relative(s, REPORT_USEC);
+        if (b->peers.dropped_count + b->peers.refused_count + lost > 0)
+                hr_journal_line(LOG_WARNING,
+                        "Bus, last minute: %llu events not sent to clients that do not read, %llu events "
+                        "lost before "
+                        "that, %llu clients turned away.",
+                        (unsigned long long)b->peers.dropped_count, (unsigned long long)lost,
+                        (unsigned long long)b->peers.refused_count);
+        b->peers.dropped_count = b->peers.refused_count = 0;
+        return 0;
+}
+
+/* ---- the thread ---- */
+
+static int on_stop(sd_event_source *s HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+
+        return sd_event_exit(b->event, 0);
+}
+
+static void *run(void *userdata)
+{
+        struct hr_bus *b = userdata;
+        int r;
+
+        pthread_setname_np(pthread_self(), "headroom-bus");
+        r = sd_event_loop(b->event);
+        if (r < 0)
+                hr_journal_line(LOG_ERR, "The bus thread ends: %s.", strerrordesc_np(-r));
+        hr_peers_sweep(&b->peers, HR_PEERS_ALL);
+        leave_system(b);
+        return NULL;
+}
+
+static void on_gone(struct hr_peer *p)
+{
+        hr_service_forget(p->peers->service, p);
+}
+
+static int start_thread(struct hr_bus *b)
+{
+        sigset_t all, before;
+        pthread_attr_t attr;
+        int r;
+
+        r = pthread_attr_init(&attr);
+        if (r != 0)
+                return -r;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all,
+                &before); /* inherited by the thread: signals go through the deciding loop */
+        r = pthread_attr_setstacksize(&attr, STACK_BYTES);
+        if (r == 0)
+                r = pthread_create(&b->thread, &attr, run, b);
+        if (r == EINVAL) /* thread-local storage (of a sanitizer) does not fit into it */
+                r = pthread_create(&b->thread, NULL, run, b);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attr);
+        b->started = r == 0;
+        return -r;
+}
+
+static int add_sources(struct hr_bus *b)
+{
+        const struct {
+                sd_event_source **source;
+                int fd;
+                sd_event_io_handler_t handler;
+                const char *description;
+        } ios[] = {
+                {&b->listen, b->listen_fd, on_listen, "listen"},
+                {&b->stop, b->stop_fd, on_stop, "stop"},
+                {&b->exchange_source, hr_exchange_bus_fd(b->exchange), on_exchange, "exchange"},
+        };
+        const struct {
+                sd_event_source **source;
+                uint64_t usec;
+                sd_event_time_handler_t handler;
+                const char *description;
+                int enabled;
+        } timers[] = {
+                {&b->resume_accept, ACCEPT_PAUSE_USEC, on_resume_accept, "accept-again", SD_EVENT_OFF},
+                {&b->system_timer, 0, on_system_timer, "system-bus", b->user ? SD_EVENT_OFF : SD_EVENT_ON},
+                {&b->report_timer, REPORT_USEC, on_report_timer, "report", SD_EVENT_ON},
+        };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(ios); i++)
+                if ((r = sd_event_add_io(b->event, ios[i].source, ios[i].fd, EPOLLIN, ios[i].handler, b)) >=
+                        0)
+                        r = sd_event_source_set_description(*ios[i].source, ios[i].description);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(timers); i++)
+                if ((r = sd_event_add_time_relative(b->event, timers[i].source, CLOCK_MONOTONIC,
+                             timers[i].usec, HR_USEC_PER_SEC, timers[i].handler, b)) >= 0 &&
+                        (r = sd_event_source_set_enabled(*timers[i].source, timers[i].enabled)) >= 0)
+                        r = sd_event_source_set_description(*timers[i].source, timers[i].description);
+        return r;
+}
+
+static char *copy(const char *text, bool *failed)
+{
+        char *c = text ? strdup(text) : NULL;
+
+        if (text && !c)
+                *failed = true;
+        return c;
+}
+
+static void bus_stopp(struct hr_bus **b)
+{
+        hr_bus_stop(*b);
+}
+
+int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, struct hr_bus **ret)
+{
+        HR_CLEANUP(bus_stopp) struct hr_bus *b = calloc(1, sizeof(*b));
+        struct hr_bus_options own = *options;
+        bool failed = false;
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        b->listen_fd = b->stop_fd = -1;
+        b->exchange = x;
+        b->user = options->user;
+        own.socket_path = b->socket_path = copy(options->socket_path, &failed);
+        own.proc_path = b->proc_path = copy(options->proc_path, &failed);
+        own.cgroup_path = b->cgroup_path = copy(options->cgroup_path, &failed);
+        own.memory_controller = b->memory_controller = copy(options->memory_controller, &failed);
+        if (failed)
+                return -ENOMEM;
+
+        r = hr_service_new(x, &own, &b->peers, &b->service);
+        if (r < 0)
+                return r;
+        r = sd_event_new(&b->event);
+        if (r < 0)
+                return r;
+        b->peers.event = b->event;
+        b->peers.vtable = hr_service_vtable;
+        b->peers.service = b->service;
+        b->peers.gone = on_gone;
+        b->peers.user = b->user;
+
+        b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (b->stop_fd < 0)
+                return -errno;
+        if ((r = listen_at(b)) < 0 || (r = add_sources(b)) < 0 || (r = start_thread(b)) < 0)
+                return r;
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+struct hr_bus *hr_bus_stop(struct hr_bus *b)
+{
+        uint64_t one = 1;
+
+        if (!b)
+                return NULL;
+        if (b->started) {
+                if (write(b->stop_fd, &one, sizeof(one)) != sizeof(one))
+                        abort(); /* an eventfd of our own that has never been written */
+                pthread_join(b->thread, NULL);
+        }
+        remove_socket(b);
+        sd_event_source_disable_unref(b->listen);
+        sd_event_source_disable_unref(b->resume_accept);
+        sd_event_source_disable_unref(b->stop);
+        sd_event_source_disable_unref(b->exchange_source);
+        sd_event_source_disable_unref(b->system_timer);
+        sd_event_source_disable_unref(b->report_timer);
+        sd_event_unref(b->event);
+        hr_service_free(b->service);
+        hr_close(b->listen_fd);
+        hr_close(b->stop_fd);
+        free(b->socket_path);
+        free(b->proc_path);
+        free(b->cgroup_path);
+        free(b->memory_controller);
+        free(b);
+        return NULL;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tell/recorder.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "fd.h"
+#include "tell/journal.h"
+#include "tell/terminal.h"
+
+/*
+ * A thread that takes events and writes them down. It may wait; when it does, its ring fills up, and what
+ * found no place is counted and said.
+ *
+ * What was said lately is remembered by job, action, outcome and stage in a small table: the same again
+ * within a minute is only counted, and the count goes out with the next one that is said, or by itself after
+ * the minute. A full table forgets the oldest entry.
+ */
+
+#define STACK_BYTES (256 * 1024)
+#define QUIET_USEC (60 * HR_USEC_PER_SEC)
+#define SAID_MAX 128 /* chosen, not tuned */
+#define STOP_SECONDS 2
+
+struct said {
+        uint64_t time_usec; /* CLOCK_MONOTONIC when it was last written; 0: free */
+        uint64_t left_out_count;
+        struct hr_event event; /* the last one that was left out, or the one written */
+};
+
+struct hr_recorder {
+        struct hr_exchange *exchange;
+        bool tell_terminals;
+        pthread_t thread;
+        bool started;
+        int stop_fd;
+        struct said said[SAID_MAX];
+};
+
+static uint64_t now_usec(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * HR_USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000U;
+}
+
+static bool same(const struct hr_event *a, const struct hr_event *b)
+{
+        return a->stage == b->stage && a->previous_stage == b->previous_stage &&
+               strcmp(a->job, b->job) == 0 && strcmp(a->action, b->action) == 0 &&
+               strcmp(a->outcome, b->outcome) == 0;
+}
+
+static void say_left_out(struct said *s)
+{
+        if (s->left_out_count > 0)
+                hr_journal_line(LOG_NOTICE, "%s: %s%s%s: %llu more like this, the last: %s", s->event.job,
+                        s->event.action, s->event.outcome[0] ? " " : "", s->event.outcome,
+                        (unsigned long long)s->left_out_count, s->event.reason);
+        s->left_out_count = 0;
+}
+
+static void record(struct hr_recorder *r, const struct hr_event *event, uint64_t now)
+{
+        struct said *place = &r->said[0];
+
+        for (size_t i = 0; i < SAID_MAX; i++) {
+                struct said *s = &r->said[i];
+
+                if (s->time_usec != 0 && same(&s->event, event)) {
+                        place = s;
+                        break;
+                }
+                if (s->time_usec < place->time_usec)
+                        place = s;
+        }
+        if (place->time_usec != 0 && same(&place->event, event) && now - place->time_usec < QUIET_USEC) {
+                place->left_out_count++;
+                place->event = *event;
+                return;
+        }
+        say_left_out(place);
+        *place = (struct said){.time_usec = now, .event = *event};
+        hr_journal_event(event);
+        if (r->tell_terminals && hr_terminal_wants(event))
+                hr_terminal_tell(event);
+}
+
+/* Says what was left out and has not come again for a minute. Returns when to look next, or HR_USEC_NEVER. */
+static uint64_t settle(struct hr_recorder *r, uint64_t now, bool all)
+{
+        uint64_t next = HR_USEC_NEVER;
+
+        for (size_t i = 0; i < SAID_MAX; i++) {
+                struct said *s = &r->said[i];
+
+                if (s->left_out_count == 0)
+                        continue;
+                if (all || now - s->time_usec >= QUIET_USEC) {
+                        say_left_out(s);
+                        s->time_usec = now;
+                } else {
+                        next = MIN(next, s->time_usec + QUIET_USEC);
+                }
+        }
+        return next;
+}
+
+static void drain(struct hr_recorder *r)
+{
+        uint64_t dropped_count;
+        struct hr_event event;
+
+        while (hr_exchange_next_record(r->exchange, &event))
+                record(r, &event, now_usec());
+        dropped_count = hr_exchange_take_dropped(r->exchange, true);
+        if (dropped_count > 0)
+                hr_journal_line(LOG_WARNING,
+                        "%llu events were not recorded: they came faster than they could be written.",
+                        (unsigned long long)dropped_count);
+}
+
+static void *run(void *userdata)
+{
+        struct hr_recorder *r = userdata;
+        struct pollfd fds[] = {
+                {.fd = hr_exchange_record_fd(r->exchange), .events = POLLIN},
+                {.fd = r->stop_fd, .events = POLLIN},
+        };
+
+        pthread_setname_np(pthread_self(), "headroom-record");
+        while (!(fds[1].revents & POLLIN)) {
+                uint64_t now = now_usec(), next = settle(r, now, false);
+                int timeout_ms = next == HR_USEC_NEVER ? -1 : (int)(hr_sub(next, now) / HR_USEC_PER_MSEC + 1);
+
+                if (poll(fds, ELEMENTSOF(fds), timeout_ms) < 0 && errno != EINTR)
+                        break;
+                drain(r);
+        }
+        drain(r);
+        settle(r, now_usec(), true);
+        return NULL;
+}
+
+static int start_thread(struct hr_recorder *r)
+{
+        sigset_t all, before;
+        pthread_attr_t attr;
+        int error;
+
+        error = pthread_attr_init(&attr);
+        if (error != 0)
+                return -error;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        error = pthread_attr_setstacksize(&attr, STACK_BYTES);
+        if (error == 0)
+                error = pthread_create(&r->thread, &attr, run, r);
+        if (error == EINVAL) /* thread-local storage (of a sanitizer) does not fit into it */
+                error = pthread_create(&r->thread, NULL, run, r);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attr);
+        r->started = error == 0;
+        return -error;
+}
+
+static void recorder_stopp(struct hr_recorder **r)
+{
+        hr_recorder_stop(*r);
+}
+
+int hr_recorder_start(
+        struct hr_exchange *x, const struct hr_recorder_options *options, struct hr_recorder **ret)
+{
+        HR_CLEANUP(recorder_stopp) struct hr_recorder *r = calloc(1, sizeof(*r));
+        int error;
+
+        if (!r)
+                return -ENOMEM;
+        r->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (r->stop_fd < 0)
+                return -errno;
+        r->exchange = x;
+        r->tell_terminals = options->tell_terminals;
+        error = start_thread(r);
+        if (error < 0)
+                return error;
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+struct hr_recorder *hr_recorder_stop(struct hr_recorder *r)
+{
+        uint64_t one = 1;
+
+        if (!r)
+                return NULL;
+        if (r->started) {
+                struct timespec until;
+
+                if (write(r->stop_fd, &one, sizeof(one)) != sizeof(one))
+                        abort(); /* an eventfd of our own that has never been written */
+                clock_gettime(CLOCK_REALTIME, &until);
+                until.tv_sec += STOP_SECONDS;
+                if (pthread_timedjoin_np(r->thread, NULL, &until) != 0) {
+                        pthread_cancel(
+                                r->thread); /* it waits for a full journal: that is where it is cancelled */
+                        pthread_join(r->thread, NULL);
+                }
+        }
+        hr_close(r->stop_fd);
+        free(r);
+        return NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The methods of the bus contract: who may ask what, the way of a request to the deciding thread and of its
+ * answer back, and the events that are kept. Bus thread only.
+ */
+
+#include "tell/bus.h"
+#include "tell/peer.h"
+
+struct hr_service;
+
+/* options: its strings must stay as long as the service. */
+int hr_service_new(struct hr_exchange *x, const struct hr_bus_options *options, struct hr_peers *peers,
+        struct hr_service **ret);
+struct hr_service *hr_service_free(struct hr_service *s); /* returns NULL; accepts NULL */
+
+extern const sd_bus_vtable hr_service_vtable[]; /* its userdata is a struct hr_peer */
+
+void hr_service_answer(struct hr_service *s); /* sends the answers that have come */
+void hr_service_keep(struct hr_service *s, const struct hr_event *event); /* for Events() */
+void hr_service_forget(struct hr_service *s, struct hr_peer *peer);       /* the peer goes */

@@ -1,0 +1,722 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "think/policy.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * One function for each phase, in a table; each looks at the input, says what to do, and names the next phase.
+ *
+ *   WATCH ──90 % growing, method──▶ BRAKE ─▶ SAVE ──▶ WATCH
+ *     │                                        │ 97 % again
+ *     └──97 % growing───────────────▶ HELD ◀───┘
+ *                                      │ time over, owner, host full
+ *                        BRAKE ─▶ INTERRUPT ─▶ TERMINATE ─▶ KILL
+ *
+ * From HELD, INTERRUPT and TERMINATE a job comes back to WATCH as soon as there is room.
+ *
+ * The wall. A job seen past the hold level for the first time is looked at once more a moment later, and
+ * held only if it has risen in between: one that rises to 97.5 % and stays there is not touched. Where nothing
+ * brakes it (no memory.high) and at its pace it would be through the wall before that look, it is held at once.
+ */
+
+#define LOOK_USEC (2 * HR_USEC_PER_MSEC)            /* to the second look; chosen: freezing took 14 to 40 ms, polls 3 us */
+#define UNBRAKED_USEC (20 * HR_USEC_PER_MSEC)       /* nearer than this without a brake: no second look; half a freeze */
+#define BRAKE_USEC (5 * HR_USEC_PER_SEC)            /* limit nearer than this: brake before saving; chosen, not tuned */
+#define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC)  /* a task in D state may never freeze: go on without */
+#define ROOM_SETTLE_USEC (1 * HR_USEC_PER_SEC)      /* room must last this long before a held job is let go */
+#define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
+#define NOISE_BYTES (64 * HR_KIB)                   /* per-CPU charge batches of the kernel make usage jump by this much */
+
+struct step {
+        struct hr_policy_state *state;
+        const struct hr_policy_input *in;
+        const struct hr_policy *policy;
+        struct hr_decision *out;
+        const struct hr_candidate *binding; /* the candidate that is worst off; NULL: no limit at all */
+        uint32_t ratio;                     /* of binding */
+};
+
+static void HR_PRINTF(5, 6) note(struct step *s, enum hr_stage stage, const char *action, const char *outcome,
+        const char *format, ...)
+{
+        struct hr_decision *out = s->out;
+        if (out->note_count == HR_NOTES_MAX)
+                return; /* four things told of one step are enough */
+        struct hr_note *n = &out->notes[out->note_count++];
+        n->stage = stage;
+        n->previous = s->state->stage;
+        n->action = action;
+        n->outcome = outcome;
+        va_list ap;
+        va_start(ap, format);
+        vsnprintf(n->reason, sizeof(n->reason), format, ap);
+        va_end(ap);
+}
+
+static void format_left(char *buf, size_t size, const struct hr_candidate *c)
+{
+        char least[HR_TEXT_SIZE_MAX], most[HR_TEXT_SIZE_MAX];
+        if (c->left_min_usec == HR_USEC_NEVER) {
+                snprintf(buf, size, "not growing");
+                return;
+        }
+        hr_units_format_time(least, c->left_min_usec);
+        hr_units_format_time(most, c->left_max_usec);
+        if (c->left_max_usec == HR_USEC_NEVER || strcmp(least, most) == 0)
+                snprintf(buf, size, "%s left at this pace", least);
+        else
+                snprintf(buf, size, "%s to %s left at this pace", least, most);
+}
+
+/* "388.0 MiB of 400 MiB used (97.0 %), growing 20.0 MiB/s, 0.6 s left at this pace" */
+static const char *numbers(const struct step *s, char *buf, size_t size)
+{
+        const struct hr_candidate *c = s->binding;
+        char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX], level[HR_TEXT_SIZE_MAX], rate[HR_TEXT_SIZE_MAX], left[96];
+        if (!c) {
+                snprintf(buf, size, "%s used, no limit", hr_units_format_bytes(used, s->in->sample->used_bytes));
+                return buf;
+        }
+        hr_units_format_bytes(used, c->used_bytes);
+        hr_units_format_bytes(limit, c->limit_bytes);
+        hr_units_format_level(level, s->ratio);
+        format_left(left, sizeof(left), c);
+        const char *whose = c->source == HR_SOURCE_HOST ? "the host is full, not your limit: "
+                : c->source == HR_SOURCE_ANCESTOR       ? "the limit shared with others: "
+                                                        : "";
+        if (c->growth_bytes_per_second > 0)
+                snprintf(buf, size, "%s%s of %s used (%s), growing %s/s, %s", whose, used, limit, level,
+                        hr_units_format_bytes(rate, c->growth_bytes_per_second), left);
+        else
+                snprintf(buf, size, "%s%s of %s used (%s)", whose, used, limit, level);
+        return buf;
+}
+#define NUMBERS(s) numbers((s), (char[200]){0}, 200)
+
+static bool level_on(const struct step *s, enum hr_stage stage)
+{
+        return s->policy->level_permyriad[stage] != HR_PERMYRIAD_OFF;
+}
+
+static bool past(const struct step *s, const struct hr_candidate *c, enum hr_stage stage)
+{
+        return level_on(s, stage) && c->limit_bytes != HR_BYTES_NONE &&
+                hr_ratio_permyriad(c->used_bytes, c->limit_bytes) >= s->policy->level_permyriad[stage];
+}
+
+static bool growing(const struct hr_candidate *c)
+{
+        return c->rising || c->growth_bytes_per_second > 0;
+}
+
+/* The second look: risen since it was first seen past the wall, and the limit within reach at that pace. */
+static bool at_the_wall(struct step *s, const struct hr_candidate *c)
+{
+        struct hr_policy_state *state = s->state;
+        uint64_t now = s->in->now_usec;
+
+        if (!past(s, c, HR_STAGE_HOLD))
+                return false;
+        if (state->rehold_bytes > 0 && c->used_bytes < state->rehold_bytes)
+                return false;
+        if (c->used_bytes >= c->limit_bytes && c->rising)
+                return true;
+        if (state->wall_used_bytes == 0) {
+                state->wall_used_bytes = MAX(c->used_bytes, 1);
+                state->wall_usec = now;
+                if (growing(c))
+                        s->out->look_again_usec = MIN(s->out->look_again_usec, now + LOOK_USEC);
+                return !s->in->means.braked && c->rising && c->left_min_usec <= UNBRAKED_USEC;
+        }
+        uint64_t risen = hr_sub(c->used_bytes, state->wall_used_bytes);
+        if (risen <= NOISE_BYTES)
+                return false;
+        /* Two paces: since the wall, and what the forecast saw last. The shorter time counts. */
+        uint64_t elapsed = hr_sub(now, state->wall_usec);
+        uint64_t times = hr_sub(c->limit_bytes, c->used_bytes) / risen; /* as much again, this often, till the limit */
+        uint64_t left = times > UINT32_MAX ? HR_USEC_NEVER : (times + 1) * elapsed;
+        return MIN(left, c->left_min_usec) <= s->policy->reach_usec;
+}
+
+static void forget_the_wall(struct step *s)
+{
+        /* One point below the level, so that noise at the level does not start it anew each time. */
+        if (s->state->wall_used_bytes > 0 && level_on(s, HR_STAGE_HOLD) &&
+                s->ratio + 100 < s->policy->level_permyriad[HR_STAGE_HOLD])
+                s->state->wall_used_bytes = 0;
+        if (s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[HR_STAGE_HOLD])
+                s->state->rehold_bytes = 0;
+}
+
+/* The stage that one limit alone would ask for. */
+static enum hr_stage wanted(struct step *s, const struct hr_candidate *c)
+{
+        const struct hr_policy *p = s->policy;
+        bool shared = c->source == HR_SOURCE_HOST || c->source == HR_SOURCE_ANCESTOR;
+
+        if (c->limit_bytes == HR_BYTES_NONE)
+                return HR_STAGE_OK;
+        if (!shared || c->turn) {
+                if (past(s, c, HR_STAGE_KILL) && c->rising && !s->in->means.can_freeze && !shared)
+                        return HR_STAGE_KILL;
+                if (at_the_wall(s, c))
+                        return HR_STAGE_HOLD;
+                if (past(s, c, HR_STAGE_CHECKPOINT) && growing(c) && c->left_min_usec <= p->horizon_usec)
+                        return HR_STAGE_CHECKPOINT;
+                if (past(s, c, HR_STAGE_TRIM) && growing(c) && c->left_min_usec <= p->horizon_usec)
+                        return HR_STAGE_TRIM;
+        }
+        if (past(s, c, HR_STAGE_NOTICE) && growing(c) && c->left_min_usec <= p->horizon_usec)
+                return HR_STAGE_NOTICE;
+        /* By time: both ends of the range, so that one steep step does not cry wolf. The host is judged by level. */
+        if (level_on(s, HR_STAGE_NOTICE) && p->notice_time_usec > 0 && c->growth_bytes_per_second > 0 && !shared &&
+                c->left_max_usec <= p->notice_time_usec && hr_ratio_permyriad(c->used_bytes, c->limit_bytes) >= 2000)
+                return HR_STAGE_NOTICE;
+        return HR_STAGE_OK;
+}
+
+static void enter(struct step *s, enum hr_phase phase, enum hr_stage stage, uint64_t deadline_usec)
+{
+        s->state->phase = phase;
+        s->state->stage = stage;
+        s->state->phase_since_usec = s->in->now_usec;
+        s->state->below_since_usec = 0;
+        s->state->deadline_usec = deadline_usec;
+}
+
+static bool over(const struct step *s, uint64_t deadline_usec)
+{
+        return deadline_usec > 0 && s->in->now_usec >= deadline_usec;
+}
+
+/* ---- entering what comes after WATCH ---- */
+
+static bool fuse_wanted(const struct step *s)
+{
+        return s->in->means.can_fuse && s->policy->fuse != HR_FUSE_NO;
+}
+
+static void enter_kill(struct step *s, const char *why)
+{
+        note(s, HR_STAGE_KILL, "kill", "started", "the whole job is ended: %s", why);
+        s->out->actions |= HR_ACT_KILL;
+        s->state->interrupted = true;
+        enter(s, HR_PHASE_KILL, HR_STAGE_KILL, s->in->now_usec + KILL_AGAIN_USEC);
+}
+
+static void send_interrupt(struct step *s)
+{
+        char grace[HR_TEXT_SIZE_MAX];
+        bool fuse = fuse_wanted(s);
+        s->out->actions |= HR_ACT_INTERRUPT | HR_ACT_THAW | (fuse ? HR_ACT_FUSE : 0);
+        s->state->fused |= fuse;
+        s->state->interrupted = true;
+        note(s, HR_STAGE_INTERRUPT, "interrupt", "started", "SIGINT sent%s; SIGTERM follows in %s if it has not ended; %s",
+                fuse ? ", with a fuse that turns the next large allocation into a MemoryError" : "",
+                hr_units_format_time(grace, s->policy->grace_usec), NUMBERS(s));
+        enter(s, HR_PHASE_INTERRUPT, HR_STAGE_INTERRUPT, s->in->now_usec + s->policy->grace_usec);
+}
+
+static void enter_brake(struct step *s, enum hr_phase after, enum hr_stage stage)
+{
+        s->state->after_brake = after;
+        s->out->actions |= HR_ACT_FREEZE;
+        enter(s, HR_PHASE_BRAKE, stage, s->in->now_usec + FREEZE_PATIENCE_USEC);
+}
+
+/* The hold is over, or must not be: by interrupt where it is on, else by kill where that is on. */
+static void enter_ending(struct step *s, const char *why)
+{
+        if (level_on(s, HR_STAGE_INTERRUPT)) {
+                note(s, HR_STAGE_INTERRUPT, "interrupt", "asked", "%s", why);
+                if (s->in->means.can_freeze && !s->in->frozen && fuse_wanted(s))
+                        enter_brake(s, HR_PHASE_INTERRUPT, HR_STAGE_INTERRUPT);
+                else
+                        send_interrupt(s);
+        } else if (level_on(s, HR_STAGE_KILL)) {
+                enter_kill(s, why);
+        } else {
+                note(s, s->state->stage, "interrupt", "passed over", "%s, but the policy has interrupt and kill off", why);
+                s->state->deadline_usec = 0;
+        }
+}
+
+static void enter_hold(struct step *s, bool by_owner)
+{
+        const struct hr_policy *p = s->policy;
+        char time[HR_TEXT_SIZE_MAX], text[HR_TEXT_SIZE_MAX];
+        uint64_t now = s->in->now_usec;
+        bool host = s->binding && s->binding->source == HR_SOURCE_HOST;
+
+        if (!by_owner) {
+                if (!s->in->means.can_freeze) {
+                        note(s, HR_STAGE_HOLD, "freeze", "passed over", "it can't be held: %s; %s", s->in->means.no_freeze, NUMBERS(s));
+                        enter_ending(s, "it grows and can't be held");
+                        return;
+                }
+                if (p->hold_timeout_usec == 0) {
+                        note(s, HR_STAGE_HOLD, "freeze", "passed over", "policy %s does not hold; %s", p->name, NUMBERS(s));
+                        enter_ending(s, s->state->saved ? "its checkpoint is proven" : "no room is left");
+                        return;
+                }
+                if (host) {
+                        enter_ending(s, "the host is full, and holding a job frees nothing");
+                        return;
+                }
+        }
+        s->out->actions |= HR_ACT_FREEZE;
+        s->state->owner_held = by_owner;
+        s->state->held_short_usec = 0;
+        if (!by_owner && p->elastic && s->in->means.room_bytes > 0) {
+                s->out->actions |= HR_ACT_RAISE;
+                s->out->raise_bytes = s->in->means.room_bytes;
+                s->state->raising = true;
+                note(s, HR_STAGE_HOLD, "limit", "started", "held for a moment to raise its limit to %s; %s",
+                        hr_units_format_bytes(text, s->in->means.room_bytes), NUMBERS(s));
+        } else if (by_owner) {
+                note(s, HR_STAGE_HOLD, "freeze", "done", "held as asked, for at most %s; %s",
+                        hr_units_format_time(time, p->hold_max_usec), NUMBERS(s));
+        } else {
+                note(s, HR_STAGE_HOLD, "freeze", "done", "held just before its limit, nothing is lost; %s; waits at most %s", NUMBERS(s),
+                        hr_units_format_time(time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
+        }
+        enter(s, HR_PHASE_HELD, HR_STAGE_HOLD, now + p->hold_max_usec);
+}
+
+static void start_save(struct step *s)
+{
+        char method[272], time[HR_TEXT_SIZE_MAX];
+        s->out->actions |= HR_ACT_SAVE | HR_ACT_THAW;
+        s->state->save_usec = s->in->now_usec;
+        s->state->save_spent = true;
+        note(s, HR_STAGE_CHECKPOINT, "checkpoint", "started", "checkpoint by %s, within %s; %s",
+                hr_config_spell_method(method, &s->policy->checkpoint_method),
+                hr_units_format_time(time, s->policy->checkpoint_deadline_usec), NUMBERS(s));
+        enter(s, HR_PHASE_SAVE, HR_STAGE_CHECKPOINT, s->in->now_usec + s->policy->checkpoint_deadline_usec);
+}
+
+/* Back to WATCH, with the stage that the level alone says, for the hysteresis to go on from. */
+static void let_go(struct step *s)
+{
+        enum hr_stage stage = HR_STAGE_OK;
+        for (enum hr_stage e = HR_STAGE_NOTICE; e <= HR_STAGE_CHECKPOINT; e++)
+                if (s->binding && past(s, s->binding, e))
+                        stage = e;
+        if (stage == HR_STAGE_CHECKPOINT && !s->in->means.can_save)
+                stage = HR_STAGE_TRIM;
+        s->state->owner_held = false;
+        s->state->raising = false;
+        s->state->wall_used_bytes = 0;
+        enter(s, HR_PHASE_WATCH, stage, 0);
+}
+
+static void thaw_with_room(struct step *s, const char *why)
+{
+        s->out->actions |= HR_ACT_THAW | (s->state->fused ? HR_ACT_UNFUSE : 0);
+        s->state->fused = false;
+        s->state->rehold_bytes = 0;
+        note(s, HR_STAGE_NOTICE, "thaw", "done", "goes on: %s; %s", why, NUMBERS(s));
+        let_go(s);
+}
+
+static void thaw_without_room(struct step *s, const char *why)
+{
+        bool fuse = fuse_wanted(s);
+        s->out->actions |= HR_ACT_THAW | (fuse ? HR_ACT_FUSE : 0);
+        s->state->fused |= fuse;
+        /* Held again half way to the limit, not at once: it was told to go on. */
+        if (s->binding && s->binding->limit_bytes != HR_BYTES_NONE)
+                s->state->rehold_bytes =
+                        s->binding->used_bytes + hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
+        note(s, HR_STAGE_CHECKPOINT, "thaw", "done", "goes on without more room: %s%s; %s", why,
+                fuse ? "; its next large allocation becomes a MemoryError" : "", NUMBERS(s));
+        let_go(s);
+}
+
+/* ---- the phases ---- */
+
+static void tell_passed_over(struct step *s, enum hr_stage stage, const char *action, const char *why)
+{
+        if (s->state->told_passed & (1 << stage))
+                return;
+        s->state->told_passed |= 1 << stage;
+        note(s, stage, action, "passed over", "%s; %s", why, NUMBERS(s));
+}
+
+/* Nothing may be done: the ladder runs by level, to the events alone. */
+static void observe(struct step *s, enum hr_stage want)
+{
+        static const char *const actions[HR_STAGE_COUNT] = {
+                [HR_STAGE_OK] = "watch",
+                [HR_STAGE_NOTICE] = "notice",
+                [HR_STAGE_TRIM] = "trim",
+                [HR_STAGE_CHECKPOINT] = "checkpoint",
+                [HR_STAGE_HOLD] = "freeze",
+                [HR_STAGE_INTERRUPT] = "interrupt",
+                [HR_STAGE_KILL] = "kill",
+        };
+        if (want <= s->state->stage)
+                return;
+        note(s, want, actions[want], "observed", "%s", NUMBERS(s));
+        enter(s, HR_PHASE_WATCH, want, 0);
+}
+
+static void climb(struct step *s, enum hr_stage want)
+{
+        struct hr_policy_state *state = s->state;
+        bool up = want > state->stage;
+
+        switch (want) {
+        case HR_STAGE_NOTICE:
+                if (up) {
+                        note(s, want, "notice", "done", "%s", NUMBERS(s));
+                        enter(s, HR_PHASE_WATCH, want, 0);
+                }
+                break;
+        case HR_STAGE_TRIM:
+                if (!s->in->means.can_trim) {
+                        tell_passed_over(s, want, "trim", "there is nothing that could be reclaimed");
+                } else if (!state->trim_spent && (state->trim_usec == 0 || over(s, state->trim_usec + s->policy->cooldown_usec))) {
+                        state->trim_spent = true;
+                        state->trim_usec = s->in->now_usec;
+                        s->out->actions |= HR_ACT_TRIM;
+                        note(s, want, "trim", "started", "reclaims what is cold; %s", NUMBERS(s));
+                }
+                if (up)
+                        enter(s, HR_PHASE_WATCH, want, 0);
+                break;
+        case HR_STAGE_CHECKPOINT:
+                if (!s->in->means.can_save) {
+                        tell_passed_over(s, want, "checkpoint", s->in->means.no_save);
+                        climb(s, HR_STAGE_TRIM);
+                } else if (!state->save_spent) {
+                        if (s->in->means.can_freeze && s->binding->left_min_usec < BRAKE_USEC)
+                                enter_brake(s, HR_PHASE_SAVE, want);
+                        else
+                                start_save(s);
+                } else if (up) {
+                        enter(s, HR_PHASE_WATCH, want, 0);
+                }
+                break;
+        case HR_STAGE_HOLD:
+                if (state->stage < HR_STAGE_NOTICE && level_on(s, HR_STAGE_NOTICE))
+                        note(s, HR_STAGE_NOTICE, "notice", "done", "%s", NUMBERS(s));
+                enter_hold(s, false);
+                break;
+        case HR_STAGE_KILL:
+                enter_kill(s, "it grows past the kill level and can't be frozen");
+                break;
+        default:
+                break;
+        }
+}
+
+/* A stage is left when usage is a margin below its level, held for the settle time. */
+static void descend(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        uint32_t level = s->policy->level_permyriad[state->stage];
+        if (state->stage == HR_STAGE_OK)
+                return;
+        if (level == HR_PERMYRIAD_OFF)
+                level = 0;
+        bool low = s->ratio + s->policy->margin_permyriad < level;
+        /* Notice may have come by time, far below its level: then it is left when the time is long again. */
+        if (state->stage == HR_STAGE_NOTICE && s->binding && s->binding->left_max_usec <= s->policy->notice_time_usec)
+                low = false;
+        if (!low) {
+                state->below_since_usec = 0;
+                return;
+        }
+        if (state->below_since_usec == 0)
+                state->below_since_usec = s->in->now_usec;
+        if (!over(s, state->below_since_usec + s->policy->settle_usec)) {
+                s->out->look_again_usec =
+                        MIN(s->out->look_again_usec, state->below_since_usec + s->policy->settle_usec);
+                return;
+        }
+        enum hr_stage down = HR_STAGE_OK;
+        for (enum hr_stage e = HR_STAGE_NOTICE; e < state->stage; e++)
+                if (level_on(s, e) && s->ratio + s->policy->margin_permyriad >= s->policy->level_permyriad[e])
+                        down = e;
+        /* What has been left may be done again at the next crossing. */
+        if (down < HR_STAGE_CHECKPOINT)
+                state->save_spent = false;
+        if (down < HR_STAGE_TRIM)
+                state->trim_spent = false;
+        state->told_passed &= (1 << (down + 1)) - 1;
+        note(s, down, "watch", "done", "%s", NUMBERS(s));
+        if (state->fused) {
+                s->out->actions |= HR_ACT_UNFUSE;
+                state->fused = false;
+        }
+        enter(s, HR_PHASE_WATCH, down, 0);
+}
+
+static void phase_watch(struct step *s)
+{
+        enum hr_stage want = HR_STAGE_OK;
+        for (size_t i = 0; i < s->in->sample->candidate_count; i++) {
+                const struct hr_candidate *c = &s->in->sample->candidates[i];
+                enum hr_stage w = wanted(s, c);
+                if (w > want) {
+                        want = w;
+                        s->binding = c;
+                        s->ratio = hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
+                }
+        }
+        if (s->in->trim_done) {
+                char text[HR_TEXT_SIZE_MAX];
+                note(s, s->state->stage, "trim", "done", "gave back %s; %s",
+                        hr_units_format_bytes(text, s->in->trimmed_bytes), NUMBERS(s));
+        }
+        if (s->policy->observe || s->in->means.observe_only)
+                observe(s, want);
+        else if (want > HR_STAGE_OK)
+                climb(s, want);
+        if (s->state->phase == HR_PHASE_WATCH)
+                descend(s);
+}
+
+static void phase_brake(struct step *s)
+{
+        bool late = over(s, s->state->deadline_usec);
+        if (!s->in->frozen && !late)
+                return;
+        if (s->state->after_brake == HR_PHASE_INTERRUPT)
+                send_interrupt(s);
+        else
+                start_save(s);
+}
+
+static void phase_save(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        enum hr_save save = s->in->save;
+        bool late = over(s, state->deadline_usec);
+
+        if (save == HR_SAVE_RUNNING && !late) {
+                /* It saves while it grows: at the wall it is held, and a hook may finish its work on it. */
+                for (size_t i = 0; i < s->in->sample->candidate_count; i++)
+                        if (at_the_wall(s, &s->in->sample->candidates[i])) {
+                                s->binding = &s->in->sample->candidates[i];
+                                enter_hold(s, false);
+                                return;
+                        }
+                return;
+        }
+        if (save == HR_SAVE_PROVEN) {
+                state->saved = true;
+                note(s, HR_STAGE_CHECKPOINT, "checkpoint", "proven", "%s; %s", s->in->save_text, NUMBERS(s));
+        } else if (save == HR_SAVE_FAILED) {
+                note(s, HR_STAGE_CHECKPOINT, "checkpoint", "failed", "%s; %s", s->in->save_text, NUMBERS(s));
+        } else {
+                note(s, HR_STAGE_CHECKPOINT, "checkpoint", "asked", "%s; %s",
+                        s->in->save_text[0] ? s->in->save_text : "no proof came before the deadline", NUMBERS(s));
+        }
+        enter(s, HR_PHASE_WATCH, HR_STAGE_CHECKPOINT, 0);
+}
+
+static void phase_held(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        const struct hr_policy *p = s->policy;
+        uint64_t now = s->in->now_usec;
+
+        if (s->in->save == HR_SAVE_PROVEN && !state->saved) {
+                state->saved = true;
+                note(s, HR_STAGE_HOLD, "checkpoint", "proven", "%s", s->in->save_text);
+        }
+        if (s->in->signal_pending) {
+                thaw_without_room(s, "a signal waits for it, so that it can obey");
+                return;
+        }
+        if (s->in->shortage && !state->owner_held) {
+                state->held_short_usec += state->step_usec > 0 ? hr_sub(now, state->step_usec) : 0;
+                if (state->held_short_usec >= p->hold_timeout_usec) {
+                        enter_ending(s, "nobody answered in the hold time, and others need the memory");
+                        return;
+                }
+                s->out->look_again_usec = MIN(s->out->look_again_usec, now + HR_USEC_PER_SEC);
+        }
+        if (s->in->yield && !state->owner_held) {
+                enter_ending(s, "another job would have to be held for the same shortage");
+                return;
+        }
+        if (over(s, state->deadline_usec)) {
+                enter_ending(s, "the longest time that a job may be held is over");
+                return;
+        }
+        bool room = !state->owner_held && s->binding &&
+                s->ratio + p->margin_permyriad < p->level_permyriad[HR_STAGE_HOLD];
+        if (!room && s->binding && !state->owner_held)
+                state->below_since_usec = 0;
+        else if (room && state->below_since_usec == 0)
+                state->below_since_usec = now;
+        if (room && over(s, state->below_since_usec + ROOM_SETTLE_USEC))
+                thaw_with_room(s, "there is room again");
+        else if (room)
+                s->out->look_again_usec = MIN(s->out->look_again_usec, now + ROOM_SETTLE_USEC);
+}
+
+/* INTERRUPT and TERMINATE: it has been told to end, and runs to obey. */
+static void phase_ending(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        uint32_t notice = s->policy->level_permyriad[HR_STAGE_NOTICE];
+        if (notice == HR_PERMYRIAD_OFF)
+                notice = s->policy->level_permyriad[HR_STAGE_HOLD] / 2; /* chosen: well below any level */
+
+        if (s->ratio + s->policy->margin_permyriad < notice) {
+                s->out->actions |= HR_ACT_UNFUSE | HR_ACT_THAW;
+                state->fused = false;
+                note(s, HR_STAGE_OK, "watch", "done", "it survived its interrupt and has room again; %s", NUMBERS(s));
+                let_go(s);
+                return;
+        }
+        if (over(s, state->deadline_usec)) {
+                char grace[HR_TEXT_SIZE_MAX];
+                if (state->phase == HR_PHASE_INTERRUPT) {
+                        s->out->actions |= HR_ACT_TERMINATE | HR_ACT_THAW;
+                        note(s, HR_STAGE_INTERRUPT, "terminate", "started",
+                                "SIGTERM sent, SIGINT was not enough; the kill follows in %s; %s",
+                                hr_units_format_time(grace, s->policy->grace_usec), NUMBERS(s));
+                        enter(s, HR_PHASE_TERMINATE, HR_STAGE_INTERRUPT, s->in->now_usec + s->policy->grace_usec);
+                } else if (level_on(s, HR_STAGE_KILL)) {
+                        enter_kill(s, "it ignored SIGINT and SIGTERM");
+                } else {
+                        note(s, HR_STAGE_INTERRUPT, "kill", "passed over", "it ignored SIGINT and SIGTERM, and the policy has kill off");
+                        state->deadline_usec = 0;
+                }
+                return;
+        }
+        /* Its handlers grow into the wall: it waits frozen for what comes next, instead of dying there. */
+        if (!s->in->frozen && s->in->means.can_freeze && s->binding && s->binding->rising && s->ratio >= 9900 &&
+                s->binding->source == HR_SOURCE_OWN)
+                s->out->actions |= HR_ACT_FREEZE;
+}
+
+static void phase_kill(struct step *s)
+{
+        if (!over(s, s->state->deadline_usec))
+                return;
+        s->out->actions |= HR_ACT_KILL; /* one that was forked meanwhile */
+        s->state->deadline_usec = s->in->now_usec + KILL_AGAIN_USEC;
+}
+
+/* ---- what the owner asks ---- */
+
+/* Returns true where the answer is the whole step. */
+static bool answer(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        bool held = state->phase == HR_PHASE_HELD;
+
+        switch (s->in->ask) {
+        case HR_ASK_NOTHING:
+                return false;
+        case HR_ASK_TRIM:
+                s->out->actions |= HR_ACT_TRIM;
+                note(s, state->stage, "trim", "started", "as asked; %s", NUMBERS(s));
+                return true;
+        case HR_ASK_CHECKPOINT:
+                if (state->phase == HR_PHASE_WATCH)
+                        start_save(s);
+                return true;
+        case HR_ASK_HOLD:
+                if (!held)
+                        enter_hold(s, true);
+                else
+                        state->owner_held = true;
+                return true;
+        case HR_ASK_RESUME:
+                if (held || s->in->frozen)
+                        thaw_without_room(s, "its owner said so");
+                return true;
+        case HR_ASK_ROOM:
+                state->wall_used_bytes = 0;
+                if (held || s->in->frozen) {
+                        thaw_with_room(s, state->raising ? "its limit was raised, as the policy allows" : "its limit was raised");
+                } else if (state->fused) {
+                        s->out->actions |= HR_ACT_UNFUSE;
+                        state->fused = false;
+                }
+                return true;
+        case HR_ASK_INTERRUPT:
+                if (state->phase != HR_PHASE_INTERRUPT && state->phase != HR_PHASE_TERMINATE && state->phase != HR_PHASE_KILL)
+                        send_interrupt(s);
+                return true;
+        case HR_ASK_KILL:
+                enter_kill(s, "its owner said so");
+                return true;
+        }
+        return false;
+}
+
+static void (*const phases[HR_PHASE_COUNT])(struct step *s) = {
+        [HR_PHASE_WATCH] = phase_watch,
+        [HR_PHASE_BRAKE] = phase_brake,
+        [HR_PHASE_SAVE] = phase_save,
+        [HR_PHASE_HELD] = phase_held,
+        [HR_PHASE_INTERRUPT] = phase_ending,
+        [HR_PHASE_TERMINATE] = phase_ending,
+        [HR_PHASE_KILL] = phase_kill,
+};
+
+void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret)
+{
+        struct step s = { .state = state, .in = input, .policy = input->policy, .out = ret };
+        memset(ret, 0, sizeof(*ret));
+        ret->look_again_usec = HR_USEC_NEVER;
+
+        for (size_t i = 0; i < input->sample->candidate_count; i++) {
+                const struct hr_candidate *c = &input->sample->candidates[i];
+                if (c->limit_bytes == HR_BYTES_NONE)
+                        continue;
+                uint32_t ratio = hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
+                if (!s.binding || ratio > s.ratio) {
+                        s.binding = c;
+                        s.ratio = ratio;
+                }
+        }
+        forget_the_wall(&s);
+        if (!answer(&s))
+                phases[state->phase](&s);
+        state->step_usec = input->now_usec;
+
+        ret->stage = state->stage;
+        ret->deadline_usec = state->phase == HR_PHASE_WATCH ? 0 : state->deadline_usec;
+        if (state->deadline_usec > 0)
+                ret->look_again_usec = MIN(ret->look_again_usec, state->deadline_usec);
+}
+
+uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state, uint64_t used_bytes,
+        uint64_t limit_bytes)
+{
+        if (limit_bytes == HR_BYTES_NONE)
+                return HR_BYTES_NONE;
+        uint64_t next = HR_BYTES_NONE;
+        for (enum hr_stage e = HR_STAGE_NOTICE; e < HR_STAGE_COUNT; e++) {
+                if (policy->level_permyriad[e] == HR_PERMYRIAD_OFF || e == HR_STAGE_INTERRUPT)
+                        continue;
+                uint64_t at = limit_bytes / HR_PERMYRIAD_ALL * policy->level_permyriad[e] +
+                        limit_bytes % HR_PERMYRIAD_ALL * policy->level_permyriad[e] / HR_PERMYRIAD_ALL;
+                if (at > used_bytes)
+                        next = MIN(next, at);
+        }
+        /* Past the wall: half way to the limit each time, so that each further half is looked at. */
+        uint64_t hold = policy->level_permyriad[HR_STAGE_HOLD];
+        if (hold != HR_PERMYRIAD_OFF && hr_ratio_permyriad(used_bytes, limit_bytes) >= hold)
+                next = MIN(next, used_bytes + hr_sub(limit_bytes, used_bytes) / 2);
+        if (state->rehold_bytes > used_bytes)
+                next = MIN(next, state->rehold_bytes);
+        return next;
+}
+
+uint64_t hr_policy_weight(const struct hr_sample *sample)
+{
+        uint64_t growth = sample->candidate_count > 0 ? sample->candidates[0].growth_bytes_per_second : 0;
+        return hr_add(sample->used_bytes, growth * 60); /* what it will weigh in a minute */
+}

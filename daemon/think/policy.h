@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The ladder: what is to be done with one job, from what was measured of it and what its policy says. Pure: time and
+ * text come in as arguments, so a week of a job's life replays in milliseconds.
+ *
+ * The rule above all others: a job that fits is left in peace. A level alone proves nothing; the stages past trim
+ * need growth as well, seen after the level was crossed, and the limit within reach at that pace.
+ */
+
+#include "think/config.h"
+#include "think/sample.h"
+
+/* What the deciding thread does to the job, in this order. */
+enum {
+        HR_ACT_FREEZE = 1 << 0,
+        HR_ACT_RAISE = 1 << 1,     /* the limit, to decision.raise_bytes (elastic) */
+        HR_ACT_TRIM = 1 << 2,      /* ask for garbage, reclaim what is cold */
+        HR_ACT_SAVE = 1 << 3,      /* start the checkpoint method */
+        HR_ACT_FUSE = 1 << 4,      /* RLIMIT_DATA just above what is in use */
+        HR_ACT_UNFUSE = 1 << 5,
+        HR_ACT_INTERRUPT = 1 << 6, /* SIGINT, queued before it thaws */
+        HR_ACT_TERMINATE = 1 << 7, /* SIGTERM */
+        HR_ACT_THAW = 1 << 8,
+        HR_ACT_KILL = 1 << 9,
+};
+
+/* What the owner asked for, or what came true, since the step before. */
+enum hr_ask {
+        HR_ASK_NOTHING,
+        HR_ASK_TRIM,
+        HR_ASK_CHECKPOINT,
+        HR_ASK_HOLD,
+        HR_ASK_RESUME, /* without more room */
+        HR_ASK_ROOM,   /* the limit was raised */
+        HR_ASK_INTERRUPT,
+        HR_ASK_KILL,
+};
+
+enum hr_save {
+        HR_SAVE_NONE,    /* none is under way */
+        HR_SAVE_RUNNING,
+        HR_SAVE_PROVEN,  /* an answer, an exit status, a file that is newer and has settled */
+        HR_SAVE_ASKED,   /* asked for, no proof came */
+        HR_SAVE_FAILED,
+};
+
+struct hr_means {
+        bool observe_only;   /* the way in, or a match without a policy: nothing may be done to it */
+        bool can_freeze;
+        bool can_trim;
+        bool can_save;       /* a method, and what it needs */
+        bool can_fuse;
+        bool braked;         /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
+        uint64_t room_bytes; /* elastic: the own limit may be raised to this; 0: it may not */
+        const char *no_save; /* why not, for the note; never NULL where can_save is false */
+        const char *no_freeze;
+};
+
+struct hr_policy_input {
+        uint64_t now_usec; /* CLOCK_MONOTONIC */
+        const struct hr_policy *policy;
+        const struct hr_sample *sample;
+        struct hr_means means;
+        bool frozen;         /* by us, and complete */
+        bool signal_pending; /* a signal waits for the held job */
+        bool yield;          /* its turn is over: another would have to be held for the same shortage */
+        bool shortage;       /* the host or a shared ancestor is short: hold_timeout runs */
+        enum hr_ask ask;
+        enum hr_save save;
+        char save_text[96];  /* of the outcome: "exit status 1", a path ... */
+        bool trim_done;
+        uint64_t trimmed_bytes;
+};
+
+/* What the ladder waits for. */
+enum hr_phase {
+        HR_PHASE_WATCH,     /* runs free: ok, notice, trim */
+        HR_PHASE_BRAKE,     /* being frozen, to look, and then to save or to interrupt */
+        HR_PHASE_SAVE,      /* runs, and a checkpoint is under way */
+        HR_PHASE_HELD,      /* frozen; the owner is asked */
+        HR_PHASE_INTERRUPT, /* SIGINT was sent */
+        HR_PHASE_TERMINATE, /* SIGTERM was sent */
+        HR_PHASE_KILL,
+        HR_PHASE_COUNT,
+};
+
+struct hr_policy_state {
+        enum hr_phase phase, after_brake;
+        enum hr_stage stage;
+        uint64_t phase_since_usec;
+        uint64_t below_since_usec; /* since when it has been low enough to leave the stage; 0: it is not */
+        uint64_t deadline_usec;    /* when the phase ends by itself; 0: never */
+        uint64_t step_usec;        /* of the step before, 0: none */
+        uint64_t held_short_usec;  /* held while what is shared was short */
+        uint64_t trim_usec, save_usec; /* the last; 0: none */
+        uint64_t wall_used_bytes;  /* used when it was first seen past the hold level; 0: it is not */
+        uint64_t wall_usec;
+        uint64_t rehold_bytes;     /* resumed without room: held again only above this; 0: not so */
+        bool trim_spent, save_spent; /* once for each crossing */
+        bool owner_held;
+        bool fused;
+        bool saved;                /* a proven checkpoint exists */
+        bool raising;
+        bool interrupted;          /* it was told to end, by us */
+        uint8_t told_passed;       /* bit n: that stage n was passed over has been told in this crossing */
+};
+
+#define HR_NOTES_MAX 4
+struct hr_note {
+        enum hr_stage stage, previous;
+        const char *action, *outcome; /* literals */
+        char reason[240];
+};
+
+struct hr_decision {
+        enum hr_stage stage;
+        uint32_t actions;         /* HR_ACT_* */
+        uint64_t raise_bytes;
+        uint64_t look_again_usec; /* CLOCK_MONOTONIC, at the latest; HR_USEC_NEVER: when the timer says */
+        uint64_t deadline_usec;   /* of the phase, for the person who waits; 0: none */
+        size_t note_count;
+        struct hr_note notes[HR_NOTES_MAX];
+};
+
+/* state all zero is a job that has just come. Never fails. */
+void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret);
+
+/*
+ * The next level of used_bytes at which something may have to be decided, of one limit: where the tripwire
+ * goes. HR_BYTES_NONE: above all levels.
+ */
+uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state, uint64_t used_bytes,
+        uint64_t limit_bytes);
+
+/* Who goes first when what is shared runs out: the one that weighs and grows most. */
+uint64_t hr_policy_weight(const struct hr_sample *sample);

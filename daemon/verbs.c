@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "act/freeze.h"
+#include "act/fuse.h"
+#include "act/unit.h"
+#include "think/account.h"
+
+/*
+ * What peers ask for. The bus thread has judged who may ask; here it is done, or refused with a reason and the way out.
+ * One function for each verb, in a table. A verb that needs the helper is answered when the helper has answered.
+ */
+
+static void HR_PRINTF(4, 5) answer(struct hr_manager *m, struct hr_command *c, int result, const char *format, ...)
+{
+        va_list ap;
+        va_start(ap, format);
+        vsnprintf(c->message, sizeof(c->message), format, ap);
+        va_end(ap);
+        c->result = result;
+        hr_exchange_answer(m->exchange, c);
+}
+
+static const char *named(const struct hr_job *job, char *buf, size_t size)
+{
+        snprintf(buf, size, "%s (%s)", job->id, job->card->name);
+        return buf;
+}
+#define NAMED(job) named((job), (char[HR_ID_MAX + HR_NAME_MAX + 4]){0}, HR_ID_MAX + HR_NAME_MAX + 4)
+
+/* ---- run and attach ---- */
+
+static bool name_taken(struct hr_manager *m, const char *name)
+{
+        HR_JOBS_FOREACH (m, job)
+                if (strcmp(job->card->name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* A policy that was asked for must exist; what was asked for must be possible. 0, or answered. */
+static int check_wishes(struct hr_manager *m, struct hr_command *c)
+{
+        struct hr_checkpoint_method method;
+        if (c->policy[0] && !hr_config_policy(m->config, c->policy)) {
+                answer(m, c, -EINVAL, "there is no policy %s; headroom policy list shows them", c->policy);
+                return -EINVAL;
+        }
+        int r = c->checkpoint[0] ? hr_config_parse_method(c->checkpoint, &method) : 0;
+        if (r < 0) {
+                answer(m, c, -EINVAL, "checkpoint method %s: %s; takes none, signal:USR1, signal:B:USR1 or hook:/path", c->checkpoint,
+                        r == -EOPNOTSUPP ? "not in this version" : "not understood");
+                return r;
+        }
+        if (c->has_limit && c->uid != 0 && c->limit_bytes != HR_BYTES_NONE && c->limit_bytes > m->config->limit_cap_bytes) {
+                char cap[HR_TEXT_SIZE_MAX];
+                answer(m, c, -EPERM, "the administrator allows limits up to %s", hr_units_format_bytes(cap, m->config->limit_cap_bytes));
+                return -EPERM;
+        }
+        if (m->job_count >= m->jobs_max) {
+                answer(m, c, -ENOSPC, "headroomd watches %u jobs already, its jobs_max", m->jobs_max);
+                return -ENOSPC;
+        }
+        return 0;
+}
+
+static void verb_run(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        static struct hr_helper_request q;
+        struct hr_pid_status status;
+
+        if (check_wishes(m, c) < 0)
+                return;
+        /* The child belongs to the caller, or the caller is root: the bus thread knows the caller, the kernel the child. */
+        if (hr_process_status(m->hierarchy.proc, c->pid, &status) != 0 || (c->uid != 0 && status.uid_real != c->uid)) {
+                answer(m, c, -EPERM, "process %d is not yours", (int)c->pid);
+                return;
+        }
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_PLACE;
+        q.uid = c->uid;
+        q.gid = c->gid;
+        q.pid = c->pid;
+        q.bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
+        snprintf(c->answer_job, sizeof(c->answer_job), "j%" PRIu64, hr_manager_new_id(m));
+        snprintf(q.id, sizeof(q.id), "%s", c->answer_job);
+        snprintf(q.name, sizeof(q.name), "%s", c->name);
+        int r = hr_manager_ask_helper(m, &q, NULL, c, NULL);
+        if (r < 0)
+                answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
+}
+
+void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
+{
+        struct hr_state state = { 0 };
+        struct hr_pid_stat stat;
+        struct hr_job *job;
+
+        if (a->result < 0) {
+                answer(m, c, a->result, "the job could not be placed: %s", strerror(-a->result));
+                return;
+        }
+        snprintf(state.id, sizeof(state.id), "%s", c->answer_job);
+        snprintf(state.name, sizeof(state.name), "%s", c->name);
+        snprintf(state.policy, sizeof(state.policy), "%s", c->policy[0] ? c->policy : "default");
+        snprintf(state.checkpoint, sizeof(state.checkpoint), "%s", c->checkpoint);
+        state.uid = c->uid;
+        state.gid = c->gid;
+        state.leader = c->pid;
+        state.fuse = c->fuse;
+        state.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
+        state.placement = a->placement;
+        state.armed.fuse_soft_bytes = HR_BYTES_NONE;
+        state.armed.limit_before_bytes = HR_BYTES_NONE;
+        state.armed.limit = c->has_limit && a->placement.owned;
+        if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) == 0)
+                state.leader_start_ticks = stat.start_ticks;
+        int r = hr_manager_add(m, &state, "watch", "started", &job);
+        if (r != 0) {
+                answer(m, c, r < 0 ? r : -ESRCH, "the job could not be watched: %s", r < 0 ? strerror(-r) : "it ended at once");
+                return;
+        }
+        job->has_run = !c->detached;
+        if (c->fuse && c->has_limit) {
+                struct hr_target t;
+                uint64_t soft;
+                hr_job_target(job, &t);
+                /* From the start: an allocation that does not fit the limit fails at its line, whatever the policy says. */
+                job->armed.fused = true;
+                if (hr_job_arm(job) == 0 && hr_fuse_arm(&t, hr_sub(c->limit_bytes, c->limit_bytes / 20), true, &soft) > 0)
+                        job->armed.fuse_soft_bytes = soft;
+                else
+                        job->armed.fused = false;
+                job->state.fused = job->armed.fused;
+        }
+        c->answer_bytes = job->own_limit_bytes;
+        answer(m, c, 0, "%s", hr_kind_name(job->kind));
+}
+
+/* A name that is free: the one wished for, or the id if it is taken by another (names need not be unique, ids are). */
+static void attach_name(struct hr_manager *m, const struct hr_command *c, const char *fallback, char *buf, size_t size)
+{
+        size_t n = 0;
+        if (c->name[0]) {
+                snprintf(buf, size, "%s", c->name);
+                return;
+        }
+        for (const char *p = fallback; *p && n + 1 < size; p++) {
+                bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
+                bool other = (*p >= '0' && *p <= '9') || strchr("._-@", *p);
+                if (letter || (other && n > 0))
+                        buf[n++] = *p;
+        }
+        buf[n] = '\0';
+        if (hr_units_check_name(buf) < 0 || name_taken(m, buf))
+                snprintf(buf, size, "attached");
+}
+
+static bool is_watched(struct hr_manager *m, const char *cgroup, pid_t pid, char *id, size_t size)
+{
+        HR_JOBS_FOREACH (m, job)
+                if ((cgroup && job->group.path && strcmp(job->group.path, cgroup) == 0) || (!cgroup && pid == job->card->leader)) {
+                        snprintf(id, size, "%s", job->id);
+                        return true;
+                }
+        return false;
+}
+
+static void attach_group(struct hr_manager *m, const struct hr_command *c, struct hr_state *s)
+{
+        char full[PATH_MAX];
+        s->placement.kind = m->hierarchy.memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
+        snprintf(s->placement.cgroup, sizeof(s->placement.cgroup), "%s", c->cgroup);
+        snprintf(s->placement.unit, sizeof(s->placement.unit), "%.90s", c->unit ? c->unit : "");
+        snprintf(s->placement.why, sizeof(s->placement.why), "attached where it stands");
+        s->placement.freezer = HR_FREEZER_STOP;
+        snprintf(full, sizeof(full), "%s%s/cgroup.freeze", m->hierarchy.memory, c->cgroup);
+        if (s->placement.kind == HR_KIND_CGROUP2 && access(full, W_OK) == 0) {
+                s->placement.freezer = HR_FREEZER_CGROUP2;
+                snprintf(s->placement.control, sizeof(s->placement.control), "%s", c->cgroup);
+        }
+}
+
+static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        struct hr_state s = { 0 };
+        struct hr_pid_stat stat = { 0 };
+        struct hr_job *job;
+        char id[HR_ID_MAX], way_in[64];
+
+        if (check_wishes(m, c) < 0)
+                return;
+        if (is_watched(m, c->cgroup, c->pid, id, sizeof(id))) {
+                answer(m, c, -EEXIST, "it is watched already, as %s; headroom status %s", id, id);
+                return;
+        }
+        snprintf(s.id, sizeof(s.id), "j%" PRIu64, hr_manager_new_id(m));
+        snprintf(s.policy, sizeof(s.policy), "%s", c->policy[0] ? c->policy : "default");
+        s.uid = c->uid;
+        s.gid = c->gid;
+        s.attached = true;
+        s.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
+        s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = HR_BYTES_NONE;
+        if (c->cgroup) {
+                const char *base = strrchr(c->cgroup, '/');
+                attach_name(m, c, c->unit ? c->unit : base ? base + 1 : c->cgroup, s.name, sizeof(s.name));
+                attach_group(m, c, &s);
+        } else {
+                struct hr_pid_status status;
+                if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) != 0 ||
+                        hr_process_status(m->hierarchy.proc, c->pid, &status) != 0) {
+                        answer(m, c, -ESRCH, "there is no process %d", (int)c->pid);
+                        return;
+                }
+                attach_name(m, c, stat.name, s.name, sizeof(s.name));
+                s.leader = c->pid;
+                s.leader_start_ticks = stat.start_ticks;
+                s.uid = status.uid_real; /* root attaches it for its owner */
+                s.placement.kind = HR_KIND_PROCESS;
+                s.placement.freezer = HR_FREEZER_STOP;
+                snprintf(s.placement.why, sizeof(s.placement.why), "attached by its pid, left where it stands");
+        }
+        int r = hr_manager_add(m, &s, "watch", "started", &job);
+        if (r != 0) {
+                answer(m, c, r < 0 ? r : -ENOENT, "%s can't be watched: %s", c->cgroup ? c->cgroup : "the process",
+                        r < 0 ? strerror(-r) : "it is gone");
+                return;
+        }
+        job->observe_only = c->cgroup ? hr_group_is_way_in(m->hierarchy.proc, &job->group, way_in, sizeof(way_in)) == 1
+                                      : hr_process_is_way_in(m->hierarchy.proc, c->pid, way_in, sizeof(way_in)) == 1;
+        snprintf(c->answer_job, sizeof(c->answer_job), "%s", job->id);
+        if (c->has_limit && c->cgroup) { /* set like any other limit, and answered then */
+                c->slot = job->card->slot;
+                snprintf(c->job, sizeof(c->job), "%s", job->id);
+                c->verb = HR_VERB_LIMIT;
+                hr_verbs_dispatch(m, c);
+                return;
+        }
+        if (job->observe_only)
+                answer(m, c, 0, "%s is only observed: it holds %s, which must stay reachable", NAMED(job), way_in);
+        else
+                answer(m, c, 0, "%s is watched as %s, policy %s", NAMED(job), hr_kind_name(job->kind), job->policy->name);
+}
+
+static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        char name[HR_ID_MAX + HR_NAME_MAX + 4];
+        named(job, name, sizeof(name));
+        hr_ladder_disarm(m, job);
+        if (job->armed.frozen) {
+                answer(m, c, -EIO, "%s is frozen and could not be thawed; it stays watched", name);
+                return;
+        }
+        hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "detach", "done", "no longer watched, as asked");
+        hr_manager_remove(m, job);
+        answer(m, c, 0, "%s is no longer watched; it goes on as it is", name);
+}
+
+/* ---- limits ---- */
+
+/* Would this limit help, and may it be set? 0, or answered. */
+static int check_limit(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX], what[64];
+        uint64_t want = c->limit_bytes;
+
+        if (c->uid != 0 && want > m->config->limit_cap_bytes) {
+                answer(m, c, -EPERM, "%s: the administrator allows limits up to %s", NAMED(job),
+                        hr_units_format_bytes(a, m->config->limit_cap_bytes));
+                return -EPERM;
+        }
+        (void)hr_job_sense(job, hr_now_usec(), true); /* if it has just ended, setting the limit will say so */
+        /* The kernel counts cache too, but drops it; below what can't be dropped it kills at once. */
+        uint64_t least = hr_account_least_limit(hr_sub(job->used_bytes, job->swap_bytes));
+        if (want < least) {
+                answer(m, c, -EINVAL, "%s uses %s: a limit of %s would end it at once; %s is the least that would do", NAMED(job),
+                        hr_units_format_bytes(a, job->used_bytes), hr_units_format_bytes(what, want), hr_units_spell_bytes(b, least));
+                return -EINVAL;
+        }
+        return 0;
+}
+
+/* For a held job: a larger own limit is no help where something else binds. */
+static int check_binding(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        struct hr_sample sample;
+        char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX];
+
+        hr_job_sample(job, hr_now_usec(), &sample);
+        int binding = hr_account_binding(&sample);
+        if (binding <= 0)
+                return 0;
+        const struct hr_candidate *k = &sample.candidates[binding];
+        if (hr_ratio_permyriad(k->used_bytes, k->limit_bytes) < HR_DOMAIN_FULL_PERMYRIAD)
+                return 0;
+        answer(m, c, -EBUSY, "a larger limit would not help %s: %s is full (%s of %s); free memory there, or headroom interrupt %s",
+                NAMED(job), k->source == HR_SOURCE_HOST ? "the host" : job->domains[binding - 1]->path,
+                hr_units_format_bytes(a, k->used_bytes), hr_units_format_bytes(b, k->limit_bytes), job->id);
+        return -EBUSY;
+}
+
+static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job *job, uint64_t bytes)
+{
+        char a[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
+        uint64_t before = job->own_limit_bytes;
+
+        job->own_limit_bytes = bytes;
+        job->limits_usec = 0;
+        snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));
+        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "done", reason);
+        bool held = job->armed.frozen;
+        job->ask = bytes > before || (c && c->verb == HR_VERB_RESUME) ? HR_ASK_ROOM : HR_ASK_NOTHING;
+        hr_ladder_look(m, job, hr_now_usec(), true); /* may end the job: it is not touched after this */
+        if (c) {
+                c->answer_bytes = bytes;
+                answer(m, c, 0, "%s: limit %s%s", c->job, a, held ? ", it goes on" : "");
+        }
+}
+
+static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        struct hr_state state;
+
+        if (check_limit(m, c, job) < 0 || (c->verb == HR_VERB_RESUME && check_binding(m, c, job) < 0))
+                return;
+        if (job->kind == HR_KIND_PROCESS) {
+                limit_set(m, c, job, c->limit_bytes);
+                struct hr_job *still = hr_manager_job(m, c->slot, c->job);
+                if (still) { /* the record carries a tree's limit: it is written anew */
+                        hr_job_state(still, &state);
+                        still->record_fd = hr_close(still->record_fd);
+                        (void)hr_state_create(m->runtime_dir, &state, &still->record_fd);
+                }
+                return;
+        }
+        if (job->limit_busy) {
+                answer(m, c, -EBUSY, "%s: its limit is being changed just now; try again", NAMED(job));
+                return;
+        }
+        memset(&q, 0, sizeof(q));
+        hr_job_state(job, &state);
+        q.op = HR_HELPER_LIMIT;
+        q.bytes = c->limit_bytes;
+        q.placement = state.placement;
+        int r = hr_manager_ask_helper(m, &q, job, c, NULL);
+        if (r < 0)
+                answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
+        else
+                job->limit_busy = true;
+}
+
+void hr_verbs_limited(struct hr_manager *m, struct hr_command *c, struct hr_job *job, const struct hr_helper_answer *a)
+{
+        if (job)
+                job->limit_busy = false;
+        if (!job) {
+                if (c)
+                        answer(m, c, -ESRCH, "%s ended while its limit was being set", c->job);
+                return;
+        }
+        if (a->result < 0) {
+                char reason[HR_REASON_MAX];
+                snprintf(reason, sizeof(reason), "its limit could not be set: %s", a->text[0] ? a->text : strerror(-a->result));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "failed", reason);
+                if (c)
+                        answer(m, c, a->result, "%s: %s", NAMED(job), reason);
+                return;
+        }
+        limit_set(m, c, job, a->bytes);
+}
+
+/* ---- what the owner asks of the ladder ---- */
+
+static const struct {
+        enum hr_verb verb;
+        enum hr_ask ask;
+} asks[] = {
+        { HR_VERB_TRIM, HR_ASK_TRIM },           { HR_VERB_CHECKPOINT, HR_ASK_CHECKPOINT }, { HR_VERB_HOLD, HR_ASK_HOLD },
+        { HR_VERB_RESUME, HR_ASK_RESUME },       { HR_VERB_INTERRUPT, HR_ASK_INTERRUPT },   { HR_VERB_KILL, HR_ASK_KILL },
+};
+
+static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        char name[HR_ID_MAX + HR_NAME_MAX + 4];
+        named(job, name, sizeof(name));
+        if (job->observe_only) {
+                answer(m, c, -EPERM, "%s is only observed: it holds the way in to this machine", name);
+                return;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(asks); i++)
+                if (asks[i].verb == c->verb)
+                        job->ask = asks[i].ask;
+        job->last_note[0] = '\0';
+        hr_ladder_look(m, job, hr_now_usec(), true);
+        job = hr_manager_job(m, c->slot, c->job);
+        answer(m, c, 0, "%s: %s", name, !job ? "it has ended" : job->last_note[0] ? job->last_note : "nothing was to be done");
+}
+
+static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        if (job->policy->checkpoint_method.method == HR_METHOD_NONE)
+                answer(m, c, -EINVAL, "%s has no checkpoint method: start it with --checkpoint signal:USR1 or hook:/path, or name one in policy %s",
+                        NAMED(job), job->policy->name);
+        else if (job->save == HR_SAVE_RUNNING)
+                answer(m, c, -EBUSY, "%s: a checkpoint is under way", NAMED(job));
+        else if (job->armed.frozen)
+                answer(m, c, -EBUSY, "%s is held and can't save itself now; headroom resume %s first", NAMED(job), job->id);
+        else
+                verb_ask(m, c, job);
+}
+
+static void verb_hold(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        if (job->freezer == HR_FREEZER_NONE)
+                answer(m, c, -EOPNOTSUPP, "%s can't be held: there is no freezer for it; headroom doctor says why", NAMED(job));
+        else
+                verb_ask(m, c, job);
+}
+
+static void verb_resume(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        if (!job->armed.frozen)
+                answer(m, c, -EBUSY, "%s is not held; to change its limit: headroom limit %s SIZE", NAMED(job), job->id);
+        else if (c->has_limit)
+                verb_limit(m, c, job);
+        else
+                verb_ask(m, c, job);
+}
+
+static void verb_policy_job(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        int r = hr_manager_resolve_policy(m, job, c->policy, "");
+        if (r == -ENOENT) {
+                answer(m, c, -EINVAL, "there is no policy %s; headroom policy list shows them", c->policy);
+                return;
+        }
+        if (r < 0) {
+                answer(m, c, r, "%s: %s", NAMED(job), strerror(-r));
+                return;
+        }
+        struct hr_state state;
+        hr_job_state(job, &state);
+        job->record_fd = hr_close(job->record_fd);
+        (void)hr_state_create(m->runtime_dir, &state, &job->record_fd); /* said at the start if the directory can't be written */
+        answer(m, c, 0, "%s: policy %s", NAMED(job), c->policy);
+        job->next_usec = 0;
+}
+
+static void verb_follow(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        job->has_run = c->limit_bytes != 0;
+        answer(m, c, 0, "%s", "");
+}
+
+/* ---- what is asked of the daemon itself ---- */
+
+struct text {
+        FILE *out;
+};
+
+static void write_line(const char *line, void *userdata)
+{
+        fputs(line, userdata);
+}
+
+static void verb_policies(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        size_t size;
+        FILE *out = open_memstream(&c->text, &size);
+        bool found = c->policy[0] == '\0';
+        if (!out) {
+                answer(m, c, -ENOMEM, "out of memory");
+                return;
+        }
+        for (size_t i = 0; i < m->config->policy_count; i++)
+                if (c->policy[0] == '\0' || strcmp(c->policy, m->config->policies[i].name) == 0) {
+                        hr_config_dump_policy(&m->config->policies[i], write_line, out);
+                        found = true;
+                }
+        fclose(out);
+        if (found)
+                answer(m, c, 0, "%s", "");
+        else
+                answer(m, c, -EINVAL, "there is no policy %s; headroom policy list shows them", c->policy);
+}
+
+static void verb_policy_set(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        char text[240] = "";
+        char *equals = c->request ? strchr(c->request, '=') : NULL;
+        struct hr_policy *p = (struct hr_policy *)hr_config_policy(m->config, c->policy);
+
+        if (!p || !equals) {
+                answer(m, c, -EINVAL, "there is no policy %s; headroom policy list shows them", c->policy);
+                return;
+        }
+        *equals = '\0';
+        int r = hr_config_set_policy_key(p, c->request, equals + 1, m->host_total_bytes, text, sizeof(text));
+        if (r < 0) {
+                answer(m, c, -EINVAL, "%s", text);
+                return;
+        }
+        HR_JOBS_FOREACH (m, job)
+                if (strcmp(job->policy->name, p->name) == 0)
+                        (void)hr_manager_resolve_policy(m, job, p->name, "");
+        answer(m, c, 0, "policy %s: %s = %s until headroomd is reloaded or restarted", c->policy, c->request, equals + 1);
+}
+
+static void HR_PRINTF(5, 6) item(FILE *out, const char *name, const char *state, const char *remedy, const char *format, ...)
+{
+        va_list ap;
+        va_start(ap, format);
+        fprintf(out, "%s\t%s\t", name, state);
+        vfprintf(out, format, ap);
+        fprintf(out, "\t%s\n", remedy);
+        va_end(ap);
+}
+
+static void doctor_hierarchy(const struct hr_hierarchy *h, FILE *out)
+{
+        if (h->memory_version == 2)
+                item(out, "memory", "ok", "", "cgroup v2 at %s: jobs of kind cgroup2", h->memory);
+        else if (h->memory_version == 1)
+                item(out, "memory", "ok", "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2",
+                        "cgroup v1 at %s: jobs of kind cgroup1; no memory.high that brakes, no memory.reclaim", h->memory);
+        else
+                item(out, "memory", "missing", "mount cgroup2, or enable the memory controller",
+                        "no memory controller: jobs are process trees, limits are enforced by headroomd alone");
+        if (h->unified[0])
+                item(out, "freezer", "ok", "", "cgroup.freeze and cgroup.kill at %s", h->unified);
+        else if (h->freezer[0])
+                item(out, "freezer", "ok", "", "v1 freezer at %s", h->freezer);
+        else
+                item(out, "freezer", "warning", "mount cgroup2", "no freezer: jobs are held by SIGSTOP, which they can see");
+}
+
+static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        size_t size;
+        char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX], mounted[64] = "";
+        FILE *out = open_memstream(&c->text, &size);
+        if (!out) {
+                answer(m, c, -ENOMEM, "out of memory");
+                return;
+        }
+        doctor_hierarchy(&m->hierarchy, out);
+        if (m->psi.fd >= 0)
+                item(out, "pressure", "ok", "", "PSI trigger on the host's memory");
+        else
+                item(out, "pressure", "missing", "boot with psi=1", "no PSI: the host is watched by the timer alone");
+        if (m->user)
+                item(out, "rights", "warning", "install the system service for more",
+                        "not root: own jobs only; a scope needs the user's manager and delegation");
+        else
+                item(out, "rights", "ok", "", "root");
+        if (hr_unit_systemd_runs())
+                item(out, "systemd", "ok", "", "jobs started from a login get a scope in their user's slice");
+        else
+                item(out, "systemd", "missing", "none needed", "jobs get a group below the caller's own, through libcgroup");
+        (void)mounted;
+        item(out, "swap", m->host.last.swap_total_bytes > 0 ? "ok" : "warning",
+                m->host.last.swap_total_bytes > 0 ? "" : "add swap if cold memory should go there",
+                "%s free of %s", hr_units_format_bytes(a, m->host.last.swap_free_bytes), hr_units_format_bytes(b, m->host.last.swap_total_bytes));
+        item(out, "host", "ok", "", "%s available of %s, guard %s, %" PRIu64 " values that made no sense",
+                hr_units_format_bytes(a, m->host.last.available_bytes), hr_units_format_bytes(b, m->host.last.total_bytes),
+                m->config->host_guard ? "on" : "off", m->host.bad_count);
+        item(out, "helper", m->helper ? "ok" : "warning", m->helper ? "" : "it is started again within seconds",
+                "%s", m->helper ? "hooks, limits and reclaim" : "it has died");
+        item(out, "matches", m->config->match_count > 0 ? "ok" : "missing", m->config->match_count > 0 ? "" : "see headroom.conf(5), [match NAME]",
+                "%zu [match] rules", m->config->match_count);
+        HR_JOBS_FOREACH (m, job) {
+                char why[256], name[300];
+                hr_units_escape(why, sizeof(why), job->why);
+                snprintf(name, sizeof(name), "job %s", job->id);
+                if (c->uid == 0 || c->uid == job->uid)
+                        item(out, name, job->kind == HR_KIND_PROCESS ? "warning" : "ok",
+                                job->kind == HR_KIND_PROCESS ? "start it from a login, or under root's daemon, for a cgroup of its own" : "",
+                                "kind %s: %s; held by %s; tripwire %s", hr_kind_name(job->kind), why, hr_freezer_name(job->freezer),
+                                job->wire.armed_bytes != HR_BYTES_NONE ? "armed" : "not armed");
+        }
+        fclose(out);
+        answer(m, c, 0, "%s", "");
+}
+
+/* ---- dispatch ---- */
+
+static const struct {
+        void (*run)(struct hr_manager *m, struct hr_command *c, struct hr_job *job);
+        bool needs_job;
+} verbs[HR_VERB_COUNT] = {
+        [HR_VERB_RUN] = { verb_run, false },
+        [HR_VERB_ATTACH] = { verb_attach, false },
+        [HR_VERB_DETACH] = { verb_detach, true },
+        [HR_VERB_LIMIT] = { verb_limit, true },
+        [HR_VERB_POLICY_JOB] = { verb_policy_job, true },
+        [HR_VERB_TRIM] = { verb_ask, true },
+        [HR_VERB_CHECKPOINT] = { verb_checkpoint, true },
+        [HR_VERB_HOLD] = { verb_hold, true },
+        [HR_VERB_RESUME] = { verb_resume, true },
+        [HR_VERB_INTERRUPT] = { verb_ask, true },
+        [HR_VERB_KILL] = { verb_ask, true },
+        [HR_VERB_POLICIES] = { verb_policies, false },
+        [HR_VERB_POLICY_SET] = { verb_policy_set, false },
+        [HR_VERB_DOCTOR] = { verb_doctor, false },
+        [HR_VERB_FOLLOW] = { verb_follow, true },
+};
+
+void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)
+{
+        struct hr_job *job = hr_manager_job(m, c->slot, c->job);
+        if (c->verb >= HR_VERB_COUNT || !verbs[c->verb].run)
+                answer(m, c, -EOPNOTSUPP, "headroomd does not know this verb");
+        else if (verbs[c->verb].needs_job && !job)
+                answer(m, c, -ENOENT, "%s has ended", c->job);
+        else
+                verbs[c->verb].run(m, c, job);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/*
+ * [match] rules. A cgroup that appears is empty at first: it is looked at a moment later, and again a few times
+ * until somebody lives in it, since the owner is known by its processes. The topmost cgroup that a rule fits becomes the
+ * job; what is below it belongs to it.
+ */
+
+#define WAITING_MAX 256
+#define LOOKS_MAX 6 /* 0.1, 0.2, 0.4 ... 3.2 s after it appeared; chosen: a service is populated within a second */
+#define FIRST_LOOK_USEC (100 * HR_USEC_PER_MSEC)
+
+static struct {
+        char path[HR_PATH_MAX];
+        uint64_t due_usec;
+        unsigned looks;
+} waiting[WAITING_MAX]; /* touched only where rules are used */
+static size_t waiting_count;
+
+static bool is_job_or_below(struct hr_manager *m, const char *path)
+{
+        HR_JOBS_FOREACH (m, job) {
+                const char *own = job->group.path;
+                size_t n = own ? strlen(own) : 0;
+                if (n > 0 && strncmp(path, own, n) == 0 && (path[n] == '\0' || path[n] == '/'))
+                        return true;
+                n = own ? strlen(path) : 0;
+                if (n > 0 && strncmp(own, path, n) == 0 && own[n] == '/')
+                        return true; /* it holds a job: two hands on one job would be one too many */
+        }
+        return false;
+}
+
+static const char *unit_of(const char *path)
+{
+        const char *base = strrchr(path, '/');
+        base = base ? base + 1 : path;
+        const char *dot = strrchr(base, '.');
+        return dot && (strcmp(dot, ".service") == 0 || strcmp(dot, ".scope") == 0 || strcmp(dot, ".slice") == 0) ? base : "";
+}
+
+static int first_pid(pid_t pid, void *userdata)
+{
+        *(pid_t *)userdata = pid;
+        return 1;
+}
+
+/* May this cgroup become a job at all, for a rule that names only users: a unit that is no slice, or a plain group. */
+static bool is_leaf_like(const char *path, const struct hr_match *match)
+{
+        const char *unit = unit_of(path);
+        size_t n = strlen(unit);
+        bool slice = n > 6 && strcmp(unit + n - 6, ".slice") == 0;
+        return match->unit[0] || match->cgroup[0] || !slice;
+}
+
+static int match_group(struct hr_manager *m, const char *path)
+{
+        struct hr_group g = HR_GROUP_INIT;
+        struct hr_pid_status status;
+        struct hr_state s = { 0 };
+        struct hr_job *job;
+        char way_in[64];
+        pid_t pid = 0;
+
+        int r = hr_group_open(&m->hierarchy, path, &g);
+        if (r == 0) {
+                r = hr_group_each_pid(&g, first_pid, &pid);
+                if (r == 1)
+                        r = hr_process_status(m->hierarchy.proc, pid, &status);
+                else
+                        r = r < 0 ? r : -EAGAIN; /* nobody lives in it yet */
+        }
+        bool way = r == 0 && hr_group_is_way_in(m->hierarchy.proc, &g, way_in, sizeof(way_in)) == 1;
+        hr_group_close(&g);
+        if (r != 0)
+                return r == -EAGAIN ? r : 0;
+
+        struct passwd *pw = getpwuid(status.uid_real);
+        struct group *gr = getgrgid(status.gid);
+        const struct hr_match *match =
+                hr_config_match(m->config, unit_of(path), path, pw ? pw->pw_name : "", gr ? gr->gr_name : "");
+        if (!match || !is_leaf_like(path, match) || is_job_or_below(m, path))
+                return 0;
+        snprintf(s.id, sizeof(s.id), "j%" PRIu64, hr_manager_new_id(m));
+        const char *base = strrchr(path, '/');
+        size_t n = 0;
+        for (const char *p = base ? base + 1 : path; *p && n + 1 < sizeof(s.name); p++)
+                if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (n > 0 && ((*p >= '0' && *p <= '9') || strchr("._-@", *p))))
+                        s.name[n++] = *p;
+        if (hr_units_check_name(s.name) < 0)
+                snprintf(s.name, sizeof(s.name), "%s", match->name);
+        snprintf(s.policy, sizeof(s.policy), "%s", match->policy);
+        s.uid = status.uid_real;
+        s.gid = status.gid;
+        s.matched = true;
+        s.attached = true;
+        s.locked = match->lock;
+        s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = s.own_limit_bytes = HR_BYTES_NONE;
+        s.placement.kind = m->hierarchy.memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
+        s.placement.freezer = HR_FREEZER_STOP;
+        snprintf(s.placement.cgroup, sizeof(s.placement.cgroup), "%s", path);
+        snprintf(s.placement.unit, sizeof(s.placement.unit), "%.90s", unit_of(path));
+        snprintf(s.placement.why, sizeof(s.placement.why), "found by [match %s]", match->name);
+        if (s.placement.kind == HR_KIND_CGROUP2) {
+                s.placement.freezer = HR_FREEZER_CGROUP2;
+                snprintf(s.placement.control, sizeof(s.placement.control), "%s", path);
+        }
+        r = hr_manager_add(m, &s, "watch", "matched", &job);
+        if (r != 0)
+                return 0; /* it is gone again, or the table is full, which `run` would say */
+        job->observe_only = way;
+        if (match->limit_bytes != HR_BYTES_NONE && !way) {
+                static struct hr_helper_request q;
+                memset(&q, 0, sizeof(q));
+                q.op = HR_HELPER_LIMIT;
+                q.bytes = match->limit_bytes;
+                q.placement = s.placement;
+                (void)hr_manager_ask_helper(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
+        }
+        return 0;
+}
+
+static void appeared(const char *path, void *userdata)
+{
+        struct hr_manager *m = userdata;
+        if (m->config->match_count == 0 || waiting_count == WAITING_MAX || strlen(path) >= HR_PATH_MAX)
+                return;
+        snprintf(waiting[waiting_count].path, HR_PATH_MAX, "%s", path);
+        waiting[waiting_count].due_usec = hr_now_usec() + FIRST_LOOK_USEC;
+        waiting[waiting_count++].looks = 0;
+}
+
+static void changed(const char *path, void *userdata)
+{
+        struct hr_manager *m = userdata;
+        HR_JOBS_FOREACH (m, job)
+                if (job->group.path && strcmp(job->group.path, path) == 0) {
+                        job->limits_usec = 0;
+                        job->next_usec = 0;
+                }
+}
+
+static int on_discover(sd_event_source *source, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+{
+        struct hr_manager *m = userdata;
+        if (hr_discover_dispatch(m->discover) < 0)
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        hr_manager_schedule(m);
+        return 0;
+}
+
+int hr_watch_start(struct hr_manager *m)
+{
+        struct hr_discover_events events = { .appeared = appeared, .vanished = changed, .limit_written = changed, .userdata = m };
+        if (m->discover || m->config->match_count == 0 || m->hierarchy.memory_version == 0)
+                return 0;
+        int r = hr_discover_new(&m->hierarchy, &events, &m->discover);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(m->event, &m->discover_source, hr_discover_fd(m->discover), EPOLLIN, on_discover, m);
+        return r < 0 ? r : hr_discover_scan(m->discover);
+}
+
+/* now_usec 0: only asks when the next look is due. */
+void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec)
+{
+        for (size_t i = waiting_count; i-- > 0;) {
+                if (now_usec > 0 && now_usec >= waiting[i].due_usec) {
+                        bool again = match_group(m, waiting[i].path) == -EAGAIN && ++waiting[i].looks < LOOKS_MAX;
+                        if (again)
+                                waiting[i].due_usec = now_usec + (FIRST_LOOK_USEC << waiting[i].looks);
+                        else
+                                waiting[i] = waiting[--waiting_count];
+                }
+                if (i < waiting_count)
+                        *next_usec = MIN(*next_usec, waiting[i].due_usec);
+        }
+}
