@@ -62,11 +62,9 @@ static void fill_hint(const struct hr_job *job, enum hr_stage stage, const char 
         if (job->policy->observe || job->observe_only)
                 return;
         if (stage == HR_STAGE_HOLD && strcmp(action, "freeze") == 0) {
-                if (own && job->state.phase == HR_PHASE_HELD)
-                        snprintf(e->hint, sizeof(e->hint), "headroom resume %s --limit %s  (or: interrupt, kill)", job->id,
-                                suggest_limit(job->own_limit_bytes, more));
-                else
-                        snprintf(e->hint, sizeof(e->hint), "headroom resume %s  (or: interrupt, kill)", job->id);
+                bool room = own && job->state.phase == HR_PHASE_HELD && !job->state.owner_held;
+                snprintf(e->hint, sizeof(e->hint), "answer: headroom resume %s%s%s, headroom interrupt %s, or headroom kill %s",
+                        job->id, room ? " --limit " : "", room ? suggest_limit(job->own_limit_bytes, more) : "", job->id, job->id);
         } else if (stage == HR_STAGE_NOTICE && own && strcmp(action, "notice") == 0) {
                 snprintf(e->hint, sizeof(e->hint), "more room: headroom limit %s %s", job->id,
                         suggest_limit(job->own_limit_bytes, more));
@@ -523,11 +521,14 @@ static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bo
         int r;
         if (job->kind == HR_KIND_PROCESS) {
                 uint64_t before = hr_now_usec();
-                if (now_usec >= m->table_usec + 20 * HR_USEC_PER_MSEC || m->table_usec == 0) {
+                /* Who is new may wait a little; how much the known ones use may not. */
+                if (m->table_usec == 0 || now_usec >= m->table_usec + m->table_cost_usec * COST_FACTOR) {
                         r = hr_proc_table_scan(m->table);
                         if (r < 0)
                                 return r;
                         m->table_usec = now_usec;
+                        m->table_cost_usec = hr_sub(hr_now_usec(), before);
+                        before += m->table_cost_usec;
                 }
                 r = hr_tree_update(m->hierarchy.proc, job->tree, m->table);
                 if (r == 0)
@@ -589,7 +590,9 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         hr_policy_step(&job->state, &in, &d);
         job->ask = HR_ASK_NOTHING;
         job->trim_done = false;
-        if (job->save != HR_SAVE_RUNNING)
+        bool given_up = job->state.phase == HR_PHASE_WATCH && in.save == HR_SAVE_RUNNING &&
+                now_usec >= job->state.save_usec + job->policy->checkpoint_deadline_usec;
+        if (job->save != HR_SAVE_RUNNING || given_up)
                 job->save = HR_SAVE_NONE;
         job->armed.deadline_realtime_usec =
                 d.deadline_usec > 0 ? hr_now_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;

@@ -366,8 +366,11 @@ int main(int argc, char **argv)
         }
         if (o.release)
                 return hr_release_all(&h, o.release, false) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        if (o.stop_post)
-                return hr_release_after_stop(&h, "/run/headroom") < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (o.stop_post) {
+                const char *runtime = getenv("XDG_RUNTIME_DIR");
+                snprintf(path, sizeof(path), "%s/headroom", o.user && runtime ? runtime : "/run");
+                return hr_release_after_stop(&h, o.user, path) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        }
         const char *config_home = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
         if (o.config)
                 snprintf(path, sizeof(path), "%s", o.config);

@@ -64,7 +64,7 @@ struct hr_manager {
         uint64_t last_token;
         uint64_t timer_usec;         /* what the timer is set to */
         uint64_t wakeups, samples;   /* for doctor */
-        uint64_t table_usec;         /* of the last pass over /proc */
+        uint64_t table_usec, table_cost_usec; /* of the last pass over /proc: when, and how long it took */
 };
 
 int hr_manager_new(const struct hr_manager_options *options, struct hr_manager **ret);

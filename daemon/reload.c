@@ -32,9 +32,9 @@ static struct {
         char text[240];
 } reload = { .fd = -1 };
 
-static void say(hr_problem_fn report, void *userdata, const char *file, const char *text)
+static void say(hr_problem_fn report, void *userdata, enum hr_problem_level level, const char *file, const char *text)
 {
-        struct hr_problem p = { .level = HR_PROBLEM_ERROR, .file = file, .line = 0, .text = text };
+        struct hr_problem p = { .level = level, .file = file, .line = 0, .text = text };
         report(&p, userdata);
 }
 
@@ -78,10 +78,12 @@ static int parse_file(struct hr_config *c, const char *path, bool required, hr_p
                 return 0;
         if (r < 0) {
                 char why[120];
+                /* A home that is somebody else's (su without a dash): said, and done without. */
+                bool foreign = r == -EACCES && !required;
                 snprintf(why, sizeof(why), "can't be read: %s", strerror(-r));
-                say(report, userdata, path, why);
+                say(report, userdata, foreign ? HR_PROBLEM_WARNING : HR_PROBLEM_ERROR, path, why);
                 (*problems)++;
-                (*errors)++;
+                *errors += !foreign;
                 return r == -ENOMEM ? r : 0;
         }
         r = hr_config_parse(c, path, text, size, report, userdata, &found);

@@ -136,7 +136,7 @@ int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool m
 }
 
 /* systemd-run(1) makes the timer: it stands for itself in `systemctl list-timers`, and needs no code here. */
-static int start_timer(const char *runtime_dir)
+static int start_timer(bool user, const char *runtime_dir)
 {
         char exe[PATH_MAX], name[64];
         ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
@@ -149,7 +149,7 @@ static int start_timer(const char *runtime_dir)
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
-                execlp("systemd-run", "systemd-run", "--quiet", "--collect", name, "--on-active=60s",
+                execlp("systemd-run", "systemd-run", user ? "--user" : "--system", "--quiet", "--collect", name, "--on-active=60s",
                         "--timer-property=AccuracySec=1s", "--", exe, "--release", runtime_dir, (char *)NULL);
                 _exit(127);
         }
@@ -159,11 +159,11 @@ static int start_timer(const char *runtime_dir)
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-int hr_release_after_stop(const struct hr_hierarchy *h, const char *runtime_dir)
+int hr_release_after_stop(const struct hr_hierarchy *h, bool user, const char *runtime_dir)
 {
         char job[32] = "";
-        int r = hr_unit_queued_job(UNIT, job, sizeof(job));
-        if (r == 0 && strcmp(job, "stop") != 0 && start_timer(runtime_dir) == 0)
+        int r = hr_unit_queued_job(user, UNIT, job, sizeof(job));
+        if (r == 0 && strcmp(job, "stop") != 0 && start_timer(user, runtime_dir) == 0)
                 return 0;
         /* Being stopped for good, or systemd did not answer: nobody may come back, so they are let go now. */
         return hr_release_all(h, runtime_dir, false);

@@ -15,7 +15,7 @@
 int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool mine);
 
 /* After the service ended (ExecStopPost=): at once if its unit is being stopped, else a timer that releases in 60 s. */
-int hr_release_after_stop(const struct hr_hierarchy *h, const char *runtime_dir);
+int hr_release_after_stop(const struct hr_hierarchy *h, bool user, const char *runtime_dir);
 
 /* The lock of a runtime directory: a descriptor to keep, -EWOULDBLOCK if another daemon has it. */
 int hr_release_lock(const char *runtime_dir);

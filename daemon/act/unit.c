@@ -135,14 +135,14 @@ int hr_unit_set_limit(bool user, const char *unit, uint64_t limit_bytes, char *t
         return r < 0 ? say(r, &error, text, text_size) : 0;
 }
 
-int hr_unit_queued_job(const char *unit, char *ret_type, size_t size)
+int hr_unit_queued_job(bool user, const char *unit, char *ret_type, size_t size)
 {
         _bus_ sd_bus *bus = NULL;
         _message_ sd_bus_message *reply = NULL, *job = NULL;
         const char *path, *type;
         uint32_t id;
 
-        int r = open_manager(false, &bus);
+        int r = open_manager(user, &bus);
         if (r >= 0)
                 r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "GetUnit", NULL, &reply, "s", unit);
         if (r >= 0)

@@ -18,4 +18,4 @@ int hr_unit_make_scope(bool user, const char *name, const char *slice, const cha
 /* MemoryMax= of a unit, until it ends or the host restarts. limit_bytes HR_BYTES_NONE: infinity. */
 int hr_unit_set_limit(bool user, const char *unit, uint64_t limit_bytes, char *text, size_t text_size);
 /* The job that is queued for a unit: "stop", "restart", "start"... or "" where there is none. */
-int hr_unit_queued_job(const char *unit, char *ret_type, size_t size);
+int hr_unit_queued_job(bool user, const char *unit, char *ret_type, size_t size);

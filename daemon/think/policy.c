@@ -26,6 +26,7 @@
 #define BRAKE_USEC (5 * HR_USEC_PER_SEC)            /* limit nearer than this: brake before saving; chosen, not tuned */
 #define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC)  /* a task in D state may never freeze: go on without */
 #define ROOM_SETTLE_USEC (1 * HR_USEC_PER_SEC)      /* room must last this long before a held job is let go */
+#define RAISE_PATIENCE_USEC (3 * HR_USEC_PER_SEC)   /* a limit not raised by then won't be; writes took up to 1.7 s */
 #define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
 #define NOISE_BYTES (64 * HR_KIB)                   /* per-CPU charge batches of the kernel make usage jump by this much */
 
@@ -150,15 +151,26 @@ static void forget_the_wall(struct step *s)
                 s->state->rehold_bytes = 0;
 }
 
+static bool is_shared(const struct hr_candidate *c)
+{
+        return c->source == HR_SOURCE_HOST || c->source == HR_SOURCE_ANCESTOR;
+}
+
+/* A shared limit's stages past notice go to one job at a time. */
+static bool may_act_on(const struct hr_candidate *c)
+{
+        return !is_shared(c) || c->turn;
+}
+
 /* The stage that one limit alone would ask for. */
 static enum hr_stage wanted(struct step *s, const struct hr_candidate *c)
 {
         const struct hr_policy *p = s->policy;
-        bool shared = c->source == HR_SOURCE_HOST || c->source == HR_SOURCE_ANCESTOR;
+        bool shared = is_shared(c);
 
         if (c->limit_bytes == HR_BYTES_NONE)
                 return HR_STAGE_OK;
-        if (!shared || c->turn) {
+        if (may_act_on(c)) {
                 if (past(s, c, HR_STAGE_KILL) && c->rising && !s->in->means.can_freeze && !shared)
                         return HR_STAGE_KILL;
                 if (at_the_wall(s, c))
@@ -226,8 +238,16 @@ static void enter_brake(struct step *s, enum hr_phase after, enum hr_stage stage
         enter(s, HR_PHASE_BRAKE, stage, s->in->now_usec + FREEZE_PATIENCE_USEC);
 }
 
-/* The hold is over, or must not be: by interrupt where it is on, else by kill where that is on. */
-static void enter_ending(struct step *s, const char *why)
+static void tell_passed_over(struct step *s, enum hr_stage stage, const char *action, const char *why)
+{
+        if (s->state->told_passed & (1 << stage))
+                return;
+        s->state->told_passed |= 1 << stage;
+        note(s, stage, action, "passed over", "%s; %s", why, NUMBERS(s));
+}
+
+/* The hold is over, or must not be: by interrupt where it is on, else by kill where that is on; else false. */
+static bool enter_ending(struct step *s, const char *why)
 {
         if (level_on(s, HR_STAGE_INTERRUPT)) {
                 note(s, HR_STAGE_INTERRUPT, "interrupt", "asked", "%s", why);
@@ -238,9 +258,12 @@ static void enter_ending(struct step *s, const char *why)
         } else if (level_on(s, HR_STAGE_KILL)) {
                 enter_kill(s, why);
         } else {
-                note(s, s->state->stage, "interrupt", "passed over", "%s, but the policy has interrupt and kill off", why);
-                s->state->deadline_usec = 0;
+                tell_passed_over(s, HR_STAGE_INTERRUPT, "interrupt", "the policy has interrupt and kill off");
+                if (s->state->phase == HR_PHASE_HELD)
+                        s->state->deadline_usec = 0;
+                return false;
         }
+        return true;
 }
 
 static void enter_hold(struct step *s, bool by_owner)
@@ -249,15 +272,17 @@ static void enter_hold(struct step *s, bool by_owner)
         char time[HR_TEXT_SIZE_MAX], text[HR_TEXT_SIZE_MAX];
         uint64_t now = s->in->now_usec;
         bool host = s->binding && s->binding->source == HR_SOURCE_HOST;
+        bool raise = !by_owner && p->elastic && s->in->means.room_bytes > 0 && s->in->means.can_freeze && s->binding &&
+                s->binding->source == HR_SOURCE_OWN;
 
-        if (!by_owner) {
+        if (!by_owner && !raise) {
                 if (!s->in->means.can_freeze) {
-                        note(s, HR_STAGE_HOLD, "freeze", "passed over", "it can't be held: %s; %s", s->in->means.no_freeze, NUMBERS(s));
+                        tell_passed_over(s, HR_STAGE_HOLD, "freeze", s->in->means.no_freeze);
                         enter_ending(s, "it grows and can't be held");
                         return;
                 }
                 if (p->hold_timeout_usec == 0) {
-                        note(s, HR_STAGE_HOLD, "freeze", "passed over", "policy %s does not hold; %s", p->name, NUMBERS(s));
+                        tell_passed_over(s, HR_STAGE_HOLD, "freeze", "its policy does not hold");
                         enter_ending(s, s->state->saved ? "its checkpoint is proven" : "no room is left");
                         return;
                 }
@@ -269,7 +294,7 @@ static void enter_hold(struct step *s, bool by_owner)
         s->out->actions |= HR_ACT_FREEZE;
         s->state->owner_held = by_owner;
         s->state->held_short_usec = 0;
-        if (!by_owner && p->elastic && s->in->means.room_bytes > 0) {
+        if (raise) {
                 s->out->actions |= HR_ACT_RAISE;
                 s->out->raise_bytes = s->in->means.room_bytes;
                 s->state->raising = true;
@@ -282,7 +307,7 @@ static void enter_hold(struct step *s, bool by_owner)
                 note(s, HR_STAGE_HOLD, "freeze", "done", "held just before its limit, nothing is lost; %s; waits at most %s", NUMBERS(s),
                         hr_units_format_time(time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
         }
-        enter(s, HR_PHASE_HELD, HR_STAGE_HOLD, now + p->hold_max_usec);
+        enter(s, HR_PHASE_HELD, HR_STAGE_HOLD, hr_add(now, raise ? RAISE_PATIENCE_USEC : p->hold_max_usec));
 }
 
 static void start_save(struct step *s)
@@ -297,19 +322,33 @@ static void start_save(struct step *s)
         enter(s, HR_PHASE_SAVE, HR_STAGE_CHECKPOINT, s->in->now_usec + s->policy->checkpoint_deadline_usec);
 }
 
-/* Back to WATCH, with the stage that the level alone says, for the hysteresis to go on from. */
-static void let_go(struct step *s)
+/* What has been left may be done, and told, again at the next crossing. */
+static void forget_above(struct hr_policy_state *state, enum hr_stage stage)
+{
+        if (stage < HR_STAGE_CHECKPOINT)
+                state->save_spent = false;
+        if (stage < HR_STAGE_TRIM)
+                state->trim_spent = false;
+        state->told_passed &= (1 << (stage + 1)) - 1;
+}
+
+/* The stage that the level alone says, for the hysteresis to go on from. */
+static enum hr_stage stage_by_level(const struct step *s)
 {
         enum hr_stage stage = HR_STAGE_OK;
         for (enum hr_stage e = HR_STAGE_NOTICE; e <= HR_STAGE_CHECKPOINT; e++)
                 if (s->binding && past(s, s->binding, e))
                         stage = e;
-        if (stage == HR_STAGE_CHECKPOINT && !s->in->means.can_save)
-                stage = HR_STAGE_TRIM;
+        return stage == HR_STAGE_CHECKPOINT && !s->in->means.can_save ? HR_STAGE_TRIM : stage;
+}
+
+static void let_go(struct step *s)
+{
         s->state->owner_held = false;
         s->state->raising = false;
         s->state->wall_used_bytes = 0;
-        enter(s, HR_PHASE_WATCH, stage, 0);
+        forget_above(s->state, stage_by_level(s));
+        enter(s, HR_PHASE_WATCH, stage_by_level(s), 0);
 }
 
 static void thaw_with_room(struct step *s, const char *why)
@@ -317,7 +356,7 @@ static void thaw_with_room(struct step *s, const char *why)
         s->out->actions |= HR_ACT_THAW | (s->state->fused ? HR_ACT_UNFUSE : 0);
         s->state->fused = false;
         s->state->rehold_bytes = 0;
-        note(s, HR_STAGE_NOTICE, "thaw", "done", "goes on: %s; %s", why, NUMBERS(s));
+        note(s, stage_by_level(s), "thaw", "done", "goes on: %s; %s", why, NUMBERS(s));
         let_go(s);
 }
 
@@ -330,20 +369,12 @@ static void thaw_without_room(struct step *s, const char *why)
         if (s->binding && s->binding->limit_bytes != HR_BYTES_NONE)
                 s->state->rehold_bytes =
                         s->binding->used_bytes + hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
-        note(s, HR_STAGE_CHECKPOINT, "thaw", "done", "goes on without more room: %s%s; %s", why,
+        note(s, stage_by_level(s), "thaw", "done", "goes on without more room: %s%s; %s", why,
                 fuse ? "; its next large allocation becomes a MemoryError" : "", NUMBERS(s));
         let_go(s);
 }
 
 /* ---- the phases ---- */
-
-static void tell_passed_over(struct step *s, enum hr_stage stage, const char *action, const char *why)
-{
-        if (s->state->told_passed & (1 << stage))
-                return;
-        s->state->told_passed |= 1 << stage;
-        note(s, stage, action, "passed over", "%s; %s", why, NUMBERS(s));
-}
 
 /* Nothing may be done: the ladder runs by level, to the events alone. */
 static void observe(struct step *s, enum hr_stage want)
@@ -363,11 +394,32 @@ static void observe(struct step *s, enum hr_stage want)
         enter(s, HR_PHASE_WATCH, want, 0);
 }
 
+static bool cooled_down(const struct step *s, uint64_t last_usec)
+{
+        return last_usec == 0 || over(s, last_usec + s->policy->cooldown_usec);
+}
+
+static void climb(struct step *s, enum hr_stage want);
+
+/* A stage is passed over: what stands below it and is on. */
+static void climb_below(struct step *s, enum hr_stage stage)
+{
+        while (--stage > HR_STAGE_OK)
+                if (level_on(s, stage)) {
+                        climb(s, stage);
+                        return;
+                }
+}
+
 static void climb(struct step *s, enum hr_stage want)
 {
         struct hr_policy_state *state = s->state;
         bool up = want > state->stage;
 
+        if (want > HR_STAGE_NOTICE && state->stage < HR_STAGE_NOTICE && level_on(s, HR_STAGE_NOTICE)) {
+                note(s, HR_STAGE_NOTICE, "notice", "done", "%s", NUMBERS(s));
+                enter(s, HR_PHASE_WATCH, HR_STAGE_NOTICE, 0);
+        }
         switch (want) {
         case HR_STAGE_NOTICE:
                 if (up) {
@@ -376,9 +428,11 @@ static void climb(struct step *s, enum hr_stage want)
                 }
                 break;
         case HR_STAGE_TRIM:
-                if (!s->in->means.can_trim) {
+                if (state->trim_spent || !cooled_down(s, state->trim_usec)) {
+                        /* once for each crossing */
+                } else if (!s->in->means.can_trim) {
                         tell_passed_over(s, want, "trim", "there is nothing that could be reclaimed");
-                } else if (!state->trim_spent && (state->trim_usec == 0 || over(s, state->trim_usec + s->policy->cooldown_usec))) {
+                } else {
                         state->trim_spent = true;
                         state->trim_usec = s->in->now_usec;
                         s->out->actions |= HR_ACT_TRIM;
@@ -390,8 +444,8 @@ static void climb(struct step *s, enum hr_stage want)
         case HR_STAGE_CHECKPOINT:
                 if (!s->in->means.can_save) {
                         tell_passed_over(s, want, "checkpoint", s->in->means.no_save);
-                        climb(s, HR_STAGE_TRIM);
-                } else if (!state->save_spent) {
+                        climb_below(s, want);
+                } else if (!state->save_spent && cooled_down(s, state->save_usec)) {
                         if (s->in->means.can_freeze && s->binding->left_min_usec < BRAKE_USEC)
                                 enter_brake(s, HR_PHASE_SAVE, want);
                         else
@@ -401,9 +455,9 @@ static void climb(struct step *s, enum hr_stage want)
                 }
                 break;
         case HR_STAGE_HOLD:
-                if (state->stage < HR_STAGE_NOTICE && level_on(s, HR_STAGE_NOTICE))
-                        note(s, HR_STAGE_NOTICE, "notice", "done", "%s", NUMBERS(s));
                 enter_hold(s, false);
+                if (state->phase == HR_PHASE_WATCH)
+                        climb_below(s, want);
                 break;
         case HR_STAGE_KILL:
                 enter_kill(s, "it grows past the kill level and can't be frozen");
@@ -417,12 +471,11 @@ static void climb(struct step *s, enum hr_stage want)
 static void descend(struct step *s)
 {
         struct hr_policy_state *state = s->state;
-        uint32_t level = s->policy->level_permyriad[state->stage];
+        enum hr_stage by = state->stage == HR_STAGE_INTERRUPT ? HR_STAGE_HOLD : state->stage; /* it has no level */
         if (state->stage == HR_STAGE_OK)
                 return;
-        if (level == HR_PERMYRIAD_OFF)
-                level = 0;
-        bool low = s->ratio + s->policy->margin_permyriad < level;
+        /* A stage that is off, and was entered by the owner's word or before it was, is left at any level. */
+        bool low = s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[by];
         /* Notice may have come by time, far below its level: then it is left when the time is long again. */
         if (state->stage == HR_STAGE_NOTICE && s->binding && s->binding->left_max_usec <= s->policy->notice_time_usec)
                 low = false;
@@ -441,18 +494,35 @@ static void descend(struct step *s)
         for (enum hr_stage e = HR_STAGE_NOTICE; e < state->stage; e++)
                 if (level_on(s, e) && s->ratio + s->policy->margin_permyriad >= s->policy->level_permyriad[e])
                         down = e;
-        /* What has been left may be done again at the next crossing. */
-        if (down < HR_STAGE_CHECKPOINT)
-                state->save_spent = false;
-        if (down < HR_STAGE_TRIM)
-                state->trim_spent = false;
-        state->told_passed &= (1 << (down + 1)) - 1;
+        forget_above(state, down);
         note(s, down, "watch", "done", "%s", NUMBERS(s));
         if (state->fused) {
                 s->out->actions |= HR_ACT_UNFUSE;
                 state->fused = false;
         }
         enter(s, HR_PHASE_WATCH, down, 0);
+}
+
+/* The outcome of a trim or a checkpoint comes once, in whatever phase: it may outlast the stage that asked for it. */
+static void tell_outcomes(struct step *s)
+{
+        enum hr_save save = s->in->save;
+        const char *text = s->in->save_text[0] ? s->in->save_text : "no proof came";
+
+        if (s->in->trim_done) {
+                char bytes[HR_TEXT_SIZE_MAX];
+                note(s, s->state->stage, "trim", "done", "gave back %s; %s",
+                        hr_units_format_bytes(bytes, s->in->trimmed_bytes), NUMBERS(s));
+        }
+
+        if (save == HR_SAVE_PROVEN) {
+                s->state->saved = true;
+                note(s, s->state->stage, "checkpoint", "proven", "%s; %s", text, NUMBERS(s));
+        } else if (save == HR_SAVE_FAILED) {
+                note(s, s->state->stage, "checkpoint", "failed", "%s; %s", text, NUMBERS(s));
+        } else if (save == HR_SAVE_ASKED) {
+                note(s, s->state->stage, "checkpoint", "asked", "%s; %s", text, NUMBERS(s));
+        }
 }
 
 static void phase_watch(struct step *s)
@@ -466,11 +536,6 @@ static void phase_watch(struct step *s)
                         s->binding = c;
                         s->ratio = hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
                 }
-        }
-        if (s->in->trim_done) {
-                char text[HR_TEXT_SIZE_MAX];
-                note(s, s->state->stage, "trim", "done", "gave back %s; %s",
-                        hr_units_format_bytes(text, s->in->trimmed_bytes), NUMBERS(s));
         }
         if (s->policy->observe || s->in->means.observe_only)
                 observe(s, want);
@@ -500,22 +565,15 @@ static void phase_save(struct step *s)
         if (save == HR_SAVE_RUNNING && !late) {
                 /* It saves while it grows: at the wall it is held, and a hook may finish its work on it. */
                 for (size_t i = 0; i < s->in->sample->candidate_count; i++)
-                        if (at_the_wall(s, &s->in->sample->candidates[i])) {
+                        if (may_act_on(&s->in->sample->candidates[i]) && at_the_wall(s, &s->in->sample->candidates[i])) {
                                 s->binding = &s->in->sample->candidates[i];
+                                s->ratio = hr_ratio_permyriad(s->binding->used_bytes, s->binding->limit_bytes);
                                 enter_hold(s, false);
                                 return;
                         }
                 return;
         }
-        if (save == HR_SAVE_PROVEN) {
-                state->saved = true;
-                note(s, HR_STAGE_CHECKPOINT, "checkpoint", "proven", "%s; %s", s->in->save_text, NUMBERS(s));
-        } else if (save == HR_SAVE_FAILED) {
-                note(s, HR_STAGE_CHECKPOINT, "checkpoint", "failed", "%s; %s", s->in->save_text, NUMBERS(s));
-        } else {
-                note(s, HR_STAGE_CHECKPOINT, "checkpoint", "asked", "%s; %s",
-                        s->in->save_text[0] ? s->in->save_text : "no proof came before the deadline", NUMBERS(s));
-        }
+        note(s, HR_STAGE_CHECKPOINT, "checkpoint", "asked", "no proof came before the deadline; %s", NUMBERS(s));
         enter(s, HR_PHASE_WATCH, HR_STAGE_CHECKPOINT, 0);
 }
 
@@ -525,10 +583,6 @@ static void phase_held(struct step *s)
         const struct hr_policy *p = s->policy;
         uint64_t now = s->in->now_usec;
 
-        if (s->in->save == HR_SAVE_PROVEN && !state->saved) {
-                state->saved = true;
-                note(s, HR_STAGE_HOLD, "checkpoint", "proven", "%s", s->in->save_text);
-        }
         if (s->in->signal_pending) {
                 thaw_without_room(s, "a signal waits for it, so that it can obey");
                 return;
@@ -536,19 +590,30 @@ static void phase_held(struct step *s)
         if (s->in->shortage && !state->owner_held) {
                 state->held_short_usec += state->step_usec > 0 ? hr_sub(now, state->step_usec) : 0;
                 if (state->held_short_usec >= p->hold_timeout_usec) {
-                        enter_ending(s, "nobody answered in the hold time, and others need the memory");
-                        return;
+                        if (enter_ending(s, "nobody answered in the hold time, and others need the memory"))
+                                return;
                 }
                 s->out->look_again_usec = MIN(s->out->look_again_usec, now + HR_USEC_PER_SEC);
         }
-        if (s->in->yield && !state->owner_held) {
-                enter_ending(s, "another job would have to be held for the same shortage");
+        if (s->in->yield && !state->owner_held &&
+                enter_ending(s, "another job would have to be held for the same shortage"))
                 return;
+        if (state->raising && over(s, state->deadline_usec)) {
+                state->raising = false;
+                if (p->hold_timeout_usec > 0) {
+                        char time[HR_TEXT_SIZE_MAX];
+                        note(s, HR_STAGE_HOLD, "freeze", "done", "its limit could not be raised, so it is held, nothing is lost; %s; waits at most %s",
+                                NUMBERS(s), hr_units_format_time(time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
+                        state->deadline_usec = hr_add(now, p->hold_max_usec);
+                } else if (enter_ending(s, "its limit could not be raised, and its policy does not hold")) {
+                        return;
+                } else {
+                        thaw_without_room(s, "its limit could not be raised, and its policy neither holds nor ends it");
+                        return;
+                }
         }
-        if (over(s, state->deadline_usec)) {
-                enter_ending(s, "the longest time that a job may be held is over");
+        if (over(s, state->deadline_usec) && enter_ending(s, "the longest time that a job may be held is over"))
                 return;
-        }
         bool room = !state->owner_held && s->binding &&
                 s->ratio + p->margin_permyriad < p->level_permyriad[HR_STAGE_HOLD];
         if (!room && s->binding && !state->owner_held)
@@ -587,13 +652,14 @@ static void phase_ending(struct step *s)
                 } else if (level_on(s, HR_STAGE_KILL)) {
                         enter_kill(s, "it ignored SIGINT and SIGTERM");
                 } else {
+                        s->out->actions |= HR_ACT_THAW; /* nothing comes any more that it could wait for */
                         note(s, HR_STAGE_INTERRUPT, "kill", "passed over", "it ignored SIGINT and SIGTERM, and the policy has kill off");
                         state->deadline_usec = 0;
                 }
                 return;
         }
         /* Its handlers grow into the wall: it waits frozen for what comes next, instead of dying there. */
-        if (!s->in->frozen && s->in->means.can_freeze && s->binding && s->binding->rising && s->ratio >= 9900 &&
+        if (state->deadline_usec > 0 && !s->in->frozen && s->in->means.can_freeze && s->binding && s->binding->rising && s->ratio >= 9900 &&
                 s->binding->source == HR_SOURCE_OWN)
                 s->out->actions |= HR_ACT_FREEZE;
 }
@@ -614,6 +680,8 @@ static bool answer(struct step *s)
         struct hr_policy_state *state = s->state;
         bool held = state->phase == HR_PHASE_HELD;
 
+        if (s->in->means.observe_only || (state->phase == HR_PHASE_KILL && s->in->ask != HR_ASK_KILL))
+                return false; /* nothing may be done to it; or nothing else can be done for it */
         switch (s->in->ask) {
         case HR_ASK_NOTHING:
                 return false;
@@ -622,14 +690,18 @@ static bool answer(struct step *s)
                 note(s, state->stage, "trim", "started", "as asked; %s", NUMBERS(s));
                 return true;
         case HR_ASK_CHECKPOINT:
-                if (state->phase == HR_PHASE_WATCH)
+                if (state->phase == HR_PHASE_WATCH && s->in->means.can_save)
                         start_save(s);
+                else if (state->phase == HR_PHASE_WATCH)
+                        note(s, state->stage, "checkpoint", "passed over", "%s", s->in->means.no_save);
                 return true;
         case HR_ASK_HOLD:
-                if (!held)
+                if (held)
+                        state->owner_held = true;
+                else if (s->in->means.can_freeze)
                         enter_hold(s, true);
                 else
-                        state->owner_held = true;
+                        note(s, state->stage, "freeze", "passed over", "%s", s->in->means.no_freeze);
                 return true;
         case HR_ASK_RESUME:
                 if (held || s->in->frozen)
@@ -682,8 +754,15 @@ void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input 
                 }
         }
         forget_the_wall(&s);
-        if (!answer(&s))
+        tell_outcomes(&s);
+        bool done = state->phase == HR_PHASE_SAVE && input->save != HR_SAVE_NONE && input->save != HR_SAVE_RUNNING;
+        if (done)
+                enter(&s, HR_PHASE_WATCH, HR_STAGE_CHECKPOINT, 0);
+        if (!answer(&s) && !done)
                 phases[state->phase](&s);
+        /* It runs in these phases: a thaw that failed is tried again. */
+        if (input->frozen && (state->phase == HR_PHASE_WATCH || state->phase == HR_PHASE_SAVE))
+                ret->actions |= HR_ACT_THAW;
         state->step_usec = input->now_usec;
 
         ret->stage = state->stage;
