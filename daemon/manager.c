@@ -317,6 +317,11 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         m->slots_used = MAX(m->slots_used, job->card->slot + 1);
         m->job_count++;
 
+        /* The way in stays open. What can't be looked at counts as such: hands off. */
+        if (state->attached)
+                job->observe_only = job->kind == HR_KIND_PROCESS
+                        ? hr_process_is_way_in(m->hierarchy.proc, state->leader, why, sizeof(why)) != 0
+                        : hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
         uint64_t now = hr_now_usec();
         job->moved_usec = job->populated_usec = now;
         job->state.stage = state->armed.stage;

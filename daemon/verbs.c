@@ -195,7 +195,7 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
         struct hr_state s = { 0 };
         struct hr_pid_stat stat = { 0 };
         struct hr_job *job;
-        char id[HR_ID_MAX], way_in[64];
+        char id[HR_ID_MAX];
 
         if (check_wishes(m, c) < 0)
                 return;
@@ -235,10 +235,8 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
                         r < 0 ? strerror(-r) : "it is gone");
                 return;
         }
-        job->observe_only = c->cgroup ? hr_group_is_way_in(m->hierarchy.proc, &job->group, way_in, sizeof(way_in)) == 1
-                                      : hr_process_is_way_in(m->hierarchy.proc, c->pid, way_in, sizeof(way_in)) == 1;
         snprintf(c->answer_job, sizeof(c->answer_job), "%s", job->id);
-        if (c->has_limit && c->cgroup) { /* set like any other limit, and answered then */
+        if (c->has_limit && c->cgroup && !job->observe_only) { /* set like any other limit, and answered then */
                 c->slot = job->card->slot;
                 snprintf(c->job, sizeof(c->job), "%s", job->id);
                 c->verb = HR_VERB_LIMIT;
@@ -246,7 +244,8 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
                 return;
         }
         if (job->observe_only)
-                answer(m, c, 0, "%s is only observed: it holds %s, which must stay reachable", NAMED(job), way_in);
+                answer(m, c, 0, "%s is only observed: it holds the way in to this machine (sshd, a login, a service manager or the like)",
+                        NAMED(job));
         else
                 answer(m, c, 0, "%s is watched as %s, policy %s", NAMED(job), hr_kind_name(job->kind), job->policy->name);
 }

@@ -71,10 +71,11 @@ static int match_group(struct hr_manager *m, const char *path)
         struct hr_pid_status status;
         struct hr_state s = { 0 };
         struct hr_job *job;
-        char way_in[64];
         pid_t pid = 0;
 
         int r = hr_group_open(&m->hierarchy, path, &g);
+        if (r == -ENOENT)
+                r = -EAGAIN; /* it is there, but its memory controller is not yet: no event tells when it is */
         if (r == 0) {
                 r = hr_group_each_pid(&g, first_pid, &pid);
                 if (r == 1)
@@ -82,7 +83,6 @@ static int match_group(struct hr_manager *m, const char *path)
                 else
                         r = r < 0 ? r : -EAGAIN; /* nobody lives in it yet */
         }
-        bool way = r == 0 && hr_group_is_way_in(m->hierarchy.proc, &g, way_in, sizeof(way_in)) == 1;
         hr_group_close(&g);
         if (r != 0)
                 return r == -EAGAIN ? r : 0;
@@ -120,8 +120,7 @@ static int match_group(struct hr_manager *m, const char *path)
         r = hr_manager_add(m, &s, "watch", "matched", &job);
         if (r != 0)
                 return 0; /* it is gone again, or the table is full, which `run` would say */
-        job->observe_only = way;
-        if (match->limit_bytes != HR_BYTES_NONE && !way) {
+        if (match->limit_bytes != HR_BYTES_NONE && !job->observe_only) {
                 static struct hr_helper_request q;
                 memset(&q, 0, sizeof(q));
                 q.op = HR_HELPER_LIMIT;
