@@ -123,7 +123,7 @@ int hr_job_open(const struct hr_job_options *o, struct hr_job **ret)
         }
         if (r != 0)
                 return r == -ENOENT ? HR_SENSE_GONE : r;
-        if (s->leader > 0)
+        if (s->leader > 0 && job->events_fd < 0) /* cgroup.events tells the end of the whole job, and sooner */
                 job->leader_pidfd = hr_process_open(o->hierarchy->proc, s->leader, s->leader_start_ticks);
         if (job->freezer == HR_FREEZER_STOP) {
                 /* Touched only when it is used: most jobs are never stopped by signals. */

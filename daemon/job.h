@@ -34,7 +34,7 @@ struct hr_job {
         struct hr_tripwire wire;
         struct hr_tree *tree;            /* process kind; owned */
         uint64_t leader_start_ticks;
-        int leader_pidfd;
+        int leader_pidfd;                /* -1 also where events_fd tells more */
         int control_fd, events_fd;       /* of the cgroup that freezes: its directory, its cgroup.events */
         enum hr_freezer freezer;
         char *control;                   /* its path; owned, may be NULL */

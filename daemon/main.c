@@ -245,7 +245,11 @@ static void prepare_process(const struct options *o, const struct hr_config *c)
         (void)signal(SIGPIPE, SIG_IGN);
         (void)mallopt(M_ARENA_MAX, 2);                   /* the deciding thread's, and one for the others */
         (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);     /* freed large answers go back to the kernel */
+#ifndef HR_SANITIZED /* a sanitizer's shadow memory alone is larger */
         (void)setrlimit(RLIMIT_DATA, &data);
+#else
+        (void)data;
+#endif
         (void)setpriority(PRIO_PROCESS, 0, NICE);        /* without rights: as it is */
         (void)prctl(PR_SET_TIMERSLACK, 50000UL);         /* 50 us: the default of an ordinary process, said for the record */
         if (c->lock_memory && !o->user && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)

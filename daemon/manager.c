@@ -267,9 +267,10 @@ static int on_cgroup_events(sd_event_source *source, int fd, uint32_t revents HR
 static int on_leader(sd_event_source *source, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
 {
         struct hr_job *job = userdata;
+        struct hr_manager *m = job->manager;
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* readable for ever once it has ended */
-        hr_ladder_look(job->manager, job, hr_now_usec(), true);
-        hr_manager_schedule(job->manager);
+        hr_ladder_look(m, job, hr_now_usec(), true); /* may end the job: it is not touched after this */
+        hr_manager_schedule(m);
         return 0;
 }
 

@@ -241,7 +241,7 @@ static int field_parse(const struct field *f, const char *text, struct hr_state 
                 *(uint64_t *)at = number;
                 break;
         default:
-                if (number > INT32_MAX && f->type == I32)
+                if (number > (f->type == I32 ? INT32_MAX : UINT32_MAX))
                         return -ERANGE;
                 *(uint32_t *)at = (uint32_t)number;
         }
@@ -254,7 +254,7 @@ int hr_state_parse(const char *text, size_t size, struct hr_state *ret)
         uint32_t seen = 0;
         _Static_assert(ELEMENTSOF(fields) < 32, "a bit for each field");
 
-        if (size < HR_STATE_ARMED_SIZE || text[HR_STATE_ARMED_SIZE - 1] != '\n')
+        if (size < HR_STATE_ARMED_SIZE || text[HR_STATE_ARMED_SIZE - 1] != '\n' || text[size - 1] != '\n')
                 return -EBADMSG;
         _free_ char *copy = strndup(text, size);
         if (!copy)
@@ -273,6 +273,8 @@ int hr_state_parse(const char *text, size_t size, struct hr_state *ret)
                 *equals = '\0';
                 for (size_t i = 0; i < ELEMENTSOF(fields); i++)
                         if (strcmp(fields[i].key, line) == 0) {
+                                if (seen & 1U << i)
+                                        return -EBADMSG;
                                 r = field_parse(&fields[i], equals + 1, &state);
                                 if (r < 0)
                                         return r;
@@ -315,7 +317,7 @@ int hr_state_each(const char *dir, hr_state_fn each, void *userdata)
                 if (!hr_units_is_job_id(e->d_name))
                         continue;
                 struct hr_state state;
-                if (read_record(dirfd(d), e->d_name, &state) == 0) {
+                if (read_record(dirfd(d), e->d_name, &state) == 0 && strcmp(state.id, e->d_name) == 0) {
                         each(&state, userdata);
                         continue;
                 }

@@ -190,6 +190,8 @@ static void attach_group(struct hr_manager *m, const struct hr_command *c, struc
         }
 }
 
+static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job *job);
+
 static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
 {
         struct hr_state s = { 0 };
@@ -239,8 +241,7 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
         if (c->has_limit && c->cgroup && !job->observe_only) { /* set like any other limit, and answered then */
                 c->slot = job->card->slot;
                 snprintf(c->job, sizeof(c->job), "%s", job->id);
-                c->verb = HR_VERB_LIMIT;
-                hr_verbs_dispatch(m, c);
+                verb_limit(m, c, job); /* the verb stays what it is: the reply has its shape */
                 return;
         }
         if (job->observe_only)

@@ -124,7 +124,7 @@ static bool at_the_wall(struct step *s, const struct hr_candidate *c)
                 return false;
         if (c->used_bytes >= c->limit_bytes && c->rising)
                 return true;
-        if (state->wall_used_bytes == 0) {
+        if (state->wall_used_bytes == 0 || state->wall_used_bytes > c->limit_bytes) { /* more: of a larger, shared limit */
                 state->wall_used_bytes = MAX(c->used_bytes, 1);
                 state->wall_usec = now;
                 if (growing(c))
@@ -132,7 +132,7 @@ static bool at_the_wall(struct step *s, const struct hr_candidate *c)
                 return !s->in->means.braked && c->rising && c->left_min_usec <= UNBRAKED_USEC;
         }
         uint64_t risen = hr_sub(c->used_bytes, state->wall_used_bytes);
-        if (risen <= NOISE_BYTES)
+        if (risen <= NOISE_BYTES || !growing(c))
                 return false;
         /* Two paces: since the wall, and what the forecast saw last. The shorter time counts. */
         uint64_t elapsed = hr_sub(now, state->wall_usec);
@@ -259,8 +259,6 @@ static bool enter_ending(struct step *s, const char *why)
                 enter_kill(s, why);
         } else {
                 tell_passed_over(s, HR_STAGE_INTERRUPT, "interrupt", "the policy has interrupt and kill off");
-                if (s->state->phase == HR_PHASE_HELD)
-                        s->state->deadline_usec = 0;
                 return false;
         }
         return true;
@@ -347,7 +345,8 @@ static void let_go(struct step *s)
         s->state->owner_held = false;
         s->state->raising = false;
         s->state->wall_used_bytes = 0;
-        forget_above(s->state, stage_by_level(s));
+        if (!s->binding || !past(s, s->binding, HR_STAGE_CHECKPOINT))
+                forget_above(s->state, stage_by_level(s));
         enter(s, HR_PHASE_WATCH, stage_by_level(s), 0);
 }
 
@@ -507,7 +506,7 @@ static void descend(struct step *s)
 static void tell_outcomes(struct step *s)
 {
         enum hr_save save = s->in->save;
-        const char *text = s->in->save_text[0] ? s->in->save_text : "no proof came";
+        const char *text = s->in->save_text[0] ? s->in->save_text : save == HR_SAVE_PROVEN ? "it is saved" : "no proof came";
 
         if (s->in->trim_done) {
                 char bytes[HR_TEXT_SIZE_MAX];
@@ -612,8 +611,11 @@ static void phase_held(struct step *s)
                         return;
                 }
         }
-        if (over(s, state->deadline_usec) && enter_ending(s, "the longest time that a job may be held is over"))
+        if (over(s, state->deadline_usec)) {
+                if (!enter_ending(s, "the longest time that a job may be held is over"))
+                        thaw_without_room(s, "the longest time that a job may be held is over");
                 return;
+        }
         bool room = !state->owner_held && s->binding &&
                 s->ratio + p->margin_permyriad < p->level_permyriad[HR_STAGE_HOLD];
         if (!room && s->binding && !state->owner_held)

@@ -18,7 +18,6 @@ import time
 
 MIB = 1 << 20
 PYTHON = "/usr/bin/python3"
-HERE = os.path.dirname(os.path.abspath(__file__))
 NOBODY = 65534  # an ordinary user without rights to any cgroup
 PATIENCE = 40  # seconds for what takes one or two on an idle machine
 
@@ -125,7 +124,8 @@ class Scene:
     """A directory, cgroups and daemons for one scenario."""
 
     count = 0
-    build = ""
+    build = ""  # a directory that anybody may read, with the programs in it
+    workload = ""
     lock = threading.Lock()
 
     def __init__(self, kind):
@@ -161,14 +161,21 @@ class Scene:
             os.mkdir(path)
             self.cgroups.append(path)
 
+    def make_group(self, name):
+        """A cgroup for somebody else's processes, as a batch system would make one; its path below the mount."""
+        path = os.path.join(MEMORY + self.memory, name)
+        os.mkdir(path)
+        return self.memory + "/" + name
+
     # -- processes --
 
-    def wrap(self, words, user=None):
-        """words as the scene's user, in the scene's cgroups."""
+    def wrap(self, words, user=None, group=None):
+        """words as the scene's user, in the scene's cgroups, or in a group of make_group."""
         user = self.user if user is None else user
+        cgroups = [*self.cgroups, MEMORY + group] if group else self.cgroups
         enter = 'while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs" || exit 99; shift; done; shift; exec "$@"'
         who = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
-        return ["sh", "-c", enter, "sh", *self.cgroups, "--", *who, *words]
+        return ["sh", "-c", enter, "sh", *cgroups, "--", *who, *words]
 
     def environment(self, **more):
         kept = {key: value for key, value in os.environ.items()
@@ -176,11 +183,11 @@ class Scene:
         return {**kept, "HEADROOM_SOCKET": self.socket, "HEADROOM_SCENE": self.directory, "TERM": "xterm",
                 "HOME": self.work, "LC_ALL": "C.UTF-8", **more}
 
-    def popen(self, words, user=None, **options):
+    def popen(self, words, user=None, group=None, **options):
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("cwd", self.work)
         options.setdefault("env", self.environment())
-        process = subprocess.Popen(self.wrap(words, user), **options)
+        process = subprocess.Popen(self.wrap(words, user, group), **options)
         self.processes.append(process)
         return process
 
@@ -290,7 +297,7 @@ class Scene:
 
     def program(self, name, *words, limit="100M", options=(), **popen):
         state = os.path.join(self.work, f"state-{self.runs + 1}")
-        run = self.run(PYTHON, os.path.join(HERE, "workload.py"), name, "--state", state, *words, limit=limit,
+        run = self.run(PYTHON, self.workload, name, "--state", state, *words, limit=limit,
                        options=options, **popen)
         run.state = state
         return run

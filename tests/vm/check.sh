@@ -5,7 +5,8 @@
 #
 # The virtual machine ring: installs the built tree into a payload, boots a guest with it and runs
 # guest/scenarios there (those whose file name fits GLOB). Prints the guest's lines and closes with
-# "vm: N passed, N failed, N skipped"; exits 1 if any failed or the guest never came to its end.
+# "vm: N passed, N failed, N skipped"; exits 1 if any failed or the guest never came to its end. The result
+# lines alone are left in build/vm-results.
 #
 # For a guest of this machine's own suite the binaries built here are installed; for another suite the
 # sources travel and are built in the guest.
@@ -26,6 +27,7 @@ done
 
 "$here/deps.sh"
 payload=$(mktemp -d)
+chmod 755 "$payload" # the guest's users read it
 trap 'rm -rf "$payload"' EXIT
 cp -R "$here/guest/." "$payload"
 printf '%s\n' "$only" >"$payload/only"
@@ -40,11 +42,10 @@ fi
 
 "$here/run.sh" "${options[@]}" -- "$payload" | tee "$payload/console" || true
 
-count() { grep -c "^$1 - " "$payload/console" || true; }
-passed=$(count ok) failed=$(count 'not ok') skipped=$(count skip)
-if ! grep -qx 'vm: done' "$payload/console"; then
-	echo 'not ok - guest: it never came to its end'
-	failed=$((failed + 1))
-fi
-echo "vm: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+grep -qx 'vm: done' "$payload/console" ||
+	echo 'not ok - guest: never came to its end' | tee -a "$payload/console"
+results=$top/build/vm-results
+grep -E '^(ok|not ok|skip) - ' "$payload/console" >"$results" || true
+count() { grep -c "^$1 - " "$results" || true; }
+echo "vm: $(count ok) passed, $(count 'not ok') failed, $(count skip) skipped"
+[ "$(count 'not ok')" = 0 ]

@@ -7,7 +7,8 @@
 # mmdebstrap makes a tree from Debian packages, mkfs.ext4 turns it into a disk: no mount, no root needed.
 # The folder is named by a hash of everything that goes in (this file, the packages, root/), so a second call
 # finds it and returns at once. It is built under another name and renamed when complete; a lock keeps two
-# builds apart, and whoever holds it clears what an interrupted build left behind.
+# builds apart, and whoever holds it clears what an interrupted build left behind. A new image replaces the
+# suite's old one.
 set -euo pipefail
 
 suite=${1:-bookworm}
@@ -77,5 +78,6 @@ fakeroot sh -euc '
 	mkfs.ext4 -q -L root -O ^has_journal -d tree disk.ext4
 ' sh "$partial" >&2
 rm -rf "$partial/tree" "$partial/root.tar"
+rm -rf "$store/$suite"-????????????
 mv -T "$partial" "$image"
 echo "$image"

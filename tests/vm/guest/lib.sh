@@ -80,6 +80,15 @@ under() {
 	systemd-run --quiet --collect --pipe --wait -p MemoryMax="${limit}M" -p MemorySwapMax=0 "$@"
 }
 
+# make_data FOLDER: files for cache_reader.py, none of them in memory. Not made by the job itself: the kernel
+# may OOM-kill one that writes faster than the disk, its cache being all dirty (seen on 6.12).
+make_data() {
+	mkdir "$1"
+	python3 $jobs/cache_reader.py --folder "$1" --make
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+}
+
 # What stands frozen or stopped right now, one line each.
 frozen_cgroups() { find /sys/fs/cgroup -name cgroup.events -exec grep -lx 'frozen 1' {} + || true; }
 stopped_processes() { ps -eo pid=,state=,args= | awk '$2 == "T"'; }
@@ -194,5 +203,5 @@ for row in json.load(sys.stdin): print(row["job"])'); do
 	systemctl reset-failed
 	[ ! -d /sys/fs/cgroup/user.slice/user-1000.slice ] ||
 		find /sys/fs/cgroup/user.slice/user-1000.slice -name cgroup.kill -exec sh -c 'echo 1 >"$1"' sh {} \;
-	rm -rf /etc/headroom/headroom.conf.d/vm-*.conf
+	rm -rf /etc/headroom/headroom.conf.d/vm-*.conf "$work/data"
 } >/dev/null 2>&1

@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A healthy job that reads much more than its limit: makes FILES files of SIZE MiB in FOLDER, reads them
-round and round until TOTAL MiB are read, file by file, and writes `finished N MiB` to FILE."""
+"""A healthy job that reads much more than its limit: reads the files in FOLDER, one by one, round and round
+until TOTAL MiB are read, and writes `finished N MiB` to FILE. With --make it makes those files instead: eight
+of 64 MiB."""
 
 import argparse
 import os
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--folder", required=True)
-parser.add_argument("--files", type=int, default=8)
-parser.add_argument("--size", type=int, default=64)
+parser.add_argument("--make", action="store_true")
 parser.add_argument("--total", type=int, default=2048)
-parser.add_argument("--state", required=True)
+parser.add_argument("--state")
 options = parser.parse_args()
 
-block = os.urandom(1 << 20)
-paths = [os.path.join(options.folder, f"data-{number}") for number in range(options.files)]
-for path in paths:
-    with open(path, "wb") as out:
-        for _ in range(options.size):
-            out.write(block)
+paths = [os.path.join(options.folder, f"data-{number}") for number in range(8)]
+if options.make:
+    block = os.urandom(1 << 20)
+    for path in paths:
+        with open(path, "wb") as out:
+            for _ in range(64):
+                out.write(block)
+    raise SystemExit
 
 read_bytes = 0
 while read_bytes < options.total << 20:
@@ -29,5 +31,3 @@ while read_bytes < options.total << 20:
 
 with open(options.state, "w") as out:
     out.write(f"finished {read_bytes >> 20} MiB\n")
-for path in paths:
-    os.remove(path)

@@ -22,7 +22,7 @@ start_bystander
 under 400 python3 $jobs/plateau.py --percent 95 --limit 400 --stay 5 --state "$work/plateau"
 is "plateau.py stays at 95 % and finishes" "$(cat "$work/plateau")" 'finished at 95 %, frozen 0 times'
 
-mkdir "$work/data"
+make_data "$work/data"
 under 300 python3 $jobs/cache_reader.py --folder "$work/data" --total 2048 --state "$work/reader"
 is "cache_reader.py reads 2 GB through 300 MiB" "$(cat "$work/reader")" 'finished 2048 MiB'
 

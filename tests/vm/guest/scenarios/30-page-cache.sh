@@ -3,7 +3,7 @@
 # Time limit: 600 s
 need_headroom
 
-install -d -o ana "$work/data"
+make_data "$work/data"
 start_job reader 300M cache_reader.py --folder "$work/data" --total 2048 --state "$work/state"
 wait_for 60 known reader
 id=$(field reader job)

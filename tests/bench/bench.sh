@@ -1,0 +1,348 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Figures, measured on this machine: bench.sh BUILD_DIR [idle] [sample] [jobs] [brake]    (all of them without a name)
+#
+# Prints a table: figure | measured | goal | how to measure it alone; the same stands in BUILD_DIR/bench/results.txt.
+# Sizes and counts hold anywhere; what is timed is a ratio of two things timed side by side, or CPU time as a share of
+# a core. Nothing is asserted. What this machine can't do is left out with its reason. A private daemon does the work;
+# it, the jobs and their cgroups are gone at the end, also after ctrl-C.
+# HR_BENCH_JOBS (1000) and HR_BENCH_REST (45 s until all are at rest) make it shorter for a try.
+set -u
+B=$(cd "${1:?BUILD_DIR}" && pwd) || exit 1
+shift
+parts=${*:-idle sample jobs brake}
+jobs=${HR_BENCH_JOBS:-1000} rest=${HR_BENCH_REST:-45}
+python=/usr/bin/python3
+D=$(mktemp -d) || exit 1
+rows=$D/rows
+daemon='' groups=''
+PATH=$B:$PATH
+export PATH HEADROOM_SOCKET="$D/run/bus" LC_ALL=C.UTF-8
+unset NOTIFY_SOCKET
+
+# ---- cleaning up ----
+
+members() { # every process in our cgroups
+	[ -z "$groups" ] || find $groups -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u
+}
+leaders() {
+	headroom status --json 2>/dev/null | sed -n 's/.*"leader_pid": \([1-9][0-9]*\).*/\1/p'
+}
+end_jobs() {
+	# One after the other: the helper has a bounded number of children, which remove the groups.
+	list=$(leaders)
+	[ -z "$list" ] || kill -KILL $list 2>/dev/null
+	list=$(members)
+	[ -z "$list" ] || kill -KILL $list 2>/dev/null
+	wait_for 20 no_jobs
+}
+no_jobs() { [ -z "$(leaders)" ]; }
+stop_daemon() {
+	[ -n "$daemon" ] || return 0
+	end_jobs
+	kill "$daemon" 2>/dev/null
+	wait "$daemon" 2>/dev/null
+	daemon=''
+}
+cleanup() {
+	trap - EXIT
+	trap '' INT TERM HUP
+	stop_daemon
+	for group in $groups; do
+		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+	done
+	rm -rf "$D"
+}
+trap cleanup EXIT
+trap 'cleanup; exit 130' INT TERM HUP
+
+# ---- telling ----
+
+say() { printf 'bench: %s\n' "$*" >&2; }
+row() { printf '%s|%s|%s|%s\n' "$@" >>"$rows"; } # FIGURE MEASURED GOAL HOW
+left_out() { row "$1" "left out: $2" '' ''; }
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+	tries=$(($1 * 10))
+	shift
+	until "$@"; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+# ---- the machine ----
+
+memory='' unified='' version=0
+while read -r _ path kind options _; do
+	case $kind in
+	cgroup2)
+		unified=$path
+		case " $(cat "$path/cgroup.controllers") " in *' memory '*) memory=$path version=2 ;; esac
+		;;
+	cgroup) case ,$options, in *,memory,*) memory=$path version=1 ;; esac ;;
+	esac
+done </proc/mounts
+usage_file=memory.current
+[ "$version" = 2 ] || usage_file=memory.usage_in_bytes
+
+# Where no systemd makes scopes the jobs go below our own group; one for the bench, so that nothing is left behind.
+make_groups() {
+	[ "$version" != 0 ] && [ ! -d /run/systemd/system ] || return 0
+	leaf=headroom-bench-$$
+	own=$(sed -n "$([ "$version" = 1 ] && echo 's/^[0-9]*:\([^:]*,\)*memory\(,[^:]*\)*://p' || echo 's/^0:://p')" /proc/self/cgroup)
+	mkdir "$memory${own%/}/$leaf" 2>/dev/null || return 0
+	groups=$memory${own%/}/$leaf
+	[ "$version" = 1 ] && [ -n "$unified" ] || return 0
+	own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+	mkdir "$unified${own%/}/$leaf" 2>/dev/null && groups="$groups $unified${own%/}/$leaf"
+}
+
+start_daemon() {
+	mkdir -p "$D/run"
+	printf '%s\n' "$@" >"$D/headroom.conf"
+	user=
+	[ "$(id -u)" = 0 ] || user=--user
+	headroomd $user --socket "$D/run/bus" --config "$D/headroom.conf" >"$D/log" 2>&1 </dev/null &
+	daemon=$!
+	if ! wait_for 10 test -S "$D/run/bus"; then
+		say "headroomd did not start"
+		cat "$D/log" >&2
+		exit 1
+	fi
+	helper=$(cat "/proc/$daemon/task/$daemon/children")
+	helper=${helper%% *}
+}
+run_job() { # OPTIONS... -- COMMAND...: a detached job in our groups
+	(
+		for group in $groups; do echo 0 >"$group/cgroup.procs" || exit 1; done
+		cd "$D" && exec headroom run --detach "$@" </dev/null >>"$D/ids" 2>>"$D/errors"
+	)
+}
+start_sleepers() { # FIRST LAST
+	(
+		for group in $groups; do echo 0 >"$group/cgroup.procs" || exit 1; done
+		cd "$D" || exit 1
+		i=$1
+		while [ "$i" -le "$2" ]; do
+			headroom run --detach --limit 64M --name "n$i" -- sleep 1800 </dev/null >>"$D/ids" 2>>"$D/errors" || exit 1
+			i=$((i + 1))
+		done
+	)
+}
+
+memory_of() { awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"; } # PID KEY, in KiB
+mib() { awk -v kib="$1" 'BEGIN { printf "%.2f MiB", kib / 1024 }'; }
+field() { headroom status "$1" --json | $python -c 'import json, sys; print(json.load(sys.stdin)[0][sys.argv[1]])' "$2"; } # JOB KEY
+wakeups() { cat /proc/"$daemon"/task/*/status | awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'; }
+cpu_nsec() { cat /proc/"$daemon"/task/*/schedstat | awk '{ n += $1 } END { printf "%.0f\n", n }'; }
+eventfds() { ls -l "/proc/$daemon/fd" | grep -c 'eventfd'; }
+control_of() { # JOB: the directory of its cgroup that freezes and tells its end, or nothing
+	control=$(sed -n 's/^0:://p' "/proc/$(field "$1" leader_pid)/cgroup")
+	[ -n "$control" ] && [ -w "$unified$control/cgroup.freeze" ] && echo "$control"
+}
+calls() { # the calls of a strace -c table on stdin, by name, "pread64 1218, epoll_wait 19"
+	awk '$NF ~ /^[a-z_0-9]+$/ && $4 ~ /^[0-9]+$/ && $NF != "total" { print $4, $NF }' | sort -rn |
+		awk '{ printf "%s%s %d", n++ ? ", " : "", $2, $1 }'
+}
+
+# ---- the figures ----
+
+idle() {
+	say "without jobs: 20 s to settle, then 30 s"
+	start_daemon ''
+	sleep 20
+	row "headroomd without jobs, VmRSS" "$(mib "$(memory_of "$daemon" VmRSS)")" "6 MiB" "grep VmRSS /proc/PID/status"
+	row "  of it anonymous" "$(mib "$(memory_of "$daemon" RssAnon)")" "1.5 MiB" "grep RssAnon /proc/PID/status"
+	row "its helper, VmRSS" "$(mib "$(memory_of "$helper" VmRSS)")" "" "grep VmRSS /proc/HELPER/status"
+	row "  of it anonymous" "$(mib "$(memory_of "$helper" RssAnon)")" "" ""
+	before=$(wakeups)
+	sleep 30
+	row "wake-ups without jobs, all threads" "$(($(wakeups) - before)) in 30 s" "3 in 30 s" \
+		"voluntary_ctxt_switches in /proc/PID/task/*/status, twice"
+	stop_daemon
+}
+
+sample() {
+	say "one look at one job"
+	start_daemon ''
+	what="one look at a job, against a bare pread"
+	if ! run_job --limit 64M --name sampled -- sleep 1800 || [ "$(field sampled kind)" = process ]; then
+		left_out "$what" "no cgroup for a job here: $(tail -n 1 "$D/errors")"
+	else
+		group=$(field sampled cgroup) control=$(control_of sampled)
+		if result=$(sample_program "$group" "$control" 2>&1); then
+			set -- $result
+			row "$what" "$1 times ($2 ns, $3 ns)" "1.5 times" "tests/bench/sample GROUP CONTROL"
+		else
+			left_out "$what" "$result"
+		fi
+		if command -v strace >/dev/null; then
+			for n in 0 1000; do
+				strace -c -o "$D/strace$n" "$B/tests/bench/sample" "$group" "$control" $n
+			done
+			row "  its system calls" "$(awk '$NF != "total" && $4 ~ /^[0-9]+$/ { n[$NF] += FILENAME ~ /1000$/ ? $4 : -$4 }
+				END { for (name in n) if (n[name]) printf "%s %.2f ", name, n[name] / 1000 }' "$D/strace0" "$D/strace1000")" \
+				"pread64 1" "strace -c tests/bench/sample GROUP CONTROL 1000"
+		else
+			left_out "  its system calls" "no strace"
+		fi
+	fi
+	stop_daemon
+}
+sample_program() { "$B/tests/bench/sample" "$@"; }
+
+jobs() {
+	what="$jobs jobs at rest"
+	ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+	if [ "$(ulimit -n)" -lt $((jobs * 8 + 100)) ]; then
+		left_out "$what" "only $(ulimit -n) descriptors are allowed"
+		return
+	fi
+	# Few events are kept, so that what is bounded is full long before the jobs are counted.
+	start_daemon '[daemon]' 'events_kept = 16'
+	without=$(eventfds)
+	first=$((jobs * 3 / 10))
+	say "$jobs jobs are started"
+	if ! start_sleepers 1 1 || [ "$(field n1 kind)" = process ]; then
+		left_out "$what" "no cgroup for a job here: $(tail -n 1 "$D/errors")"
+		stop_daemon
+		return
+	fi
+	start_sleepers 2 "$first"
+	before=$(memory_of "$daemon" VmRSS)
+	start_sleepers $((first + 1)) "$jobs" || say "not all were started: $(tail -n 1 "$D/errors")"
+	after=$(memory_of "$daemon" VmRSS)
+	row "memory for each further job, VmRSS" \
+		"$(awk -v kib=$((after - before)) -v n=$((jobs - first)) 'BEGIN { printf "%.2f KiB", kib / n }')" "4 KiB" \
+		"VmRSS after $first and after $jobs jobs"
+	row "  headroomd with $jobs jobs, VmRSS" "$(mib "$after")" "" ""
+	if [ "$version" = 1 ]; then
+		armed=$(($(eventfds) - without))
+	else
+		armed=$(headroom status --json | sed -n 's|.*"cgroup": "\([^"]*\)".*|'"$memory"'\1/memory.high|p' | xargs cat | grep -vc max)
+	fi
+	row "  tripwires armed" "$armed" "$jobs" "$([ "$version" = 1 ] && echo 'ls -l /proc/PID/fd | grep -c eventfd' || echo 'cat .../memory.high')"
+
+	status_of_all
+
+	say "$rest s until all are at rest, then 30 s and 10 s more"
+	sleep "$rest"
+	start=$(cpu_nsec) woken=$(wakeups)
+	sleep 30
+	row "CPU time with $jobs jobs at rest" \
+		"$(awk -v nsec="$(($(cpu_nsec) - start))" 'BEGIN { printf "%.2f %% of a core", nsec / 30e7 }')" "0.5 %" \
+		"/proc/PID/task/*/schedstat, twice"
+	row "  wake-ups, all threads" "$(($(wakeups) - woken)) in 30 s" "" ""
+	if command -v strace >/dev/null; then
+		timeout -s INT 10 strace -c -f -o "$D/strace" -p "$daemon" 2>/dev/null
+		row "  system calls" "$(calls <"$D/strace") in 10 s" "" "timeout -s INT 10 strace -c -f -p PID"
+	else
+		left_out "  system calls" "no strace"
+	fi
+	say "the jobs are ended"
+	stop_daemon
+}
+
+status_of_all() {
+	for how in '' --json; do
+		row "headroom status $how${how:+ }with $jobs jobs" "$($python - $how <<'PYTHON'
+import statistics, subprocess, sys, time
+def run():
+    start = time.monotonic()
+    subprocess.run(["headroom", "status", *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic() - start
+print(f"{1000 * statistics.median(run() for _ in range(20)):.0f} ms")
+PYTHON
+		)" "50 ms" "time headroom status $how, median of 20"
+		if command -v valgrind >/dev/null; then
+			row "  instructions of the client" \
+				"$(valgrind --tool=callgrind --callgrind-out-file=/dev/null headroom status $how 2>&1 >/dev/null |
+					awk '/Collected/ { printf "%.1f million", $NF / 1e6 }')" "" "valgrind --tool=callgrind headroom status $how"
+		else
+			left_out "  instructions of the client" "no valgrind"
+		fi
+	done
+}
+
+fill='import os, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+x = b"x" * (900 << 20)
+time.sleep(60)'
+level=$((512 << 20))
+
+is_frozen() { grep -q 'frozen 1' "$1/cgroup.events"; }
+
+# NAME POLICY: fills a job at full speed; prints by how many MiB it was past the level once it was frozen.
+past_level() {
+	rm -f "$D/go"
+	run_job --limit 1G --policy "$2" --name "$1" -- $python -c "$fill" "$D/go" || return 1
+	control=$(control_of "$1") group=$(field "$1" cgroup)
+	[ -n "$control" ] || return 1
+	sleep 2 # it is at rest
+	if [ "$2" = observe ]; then
+		timeout 30 "$B/tests/bench/brake" "$memory$group/$usage_file" "$unified$control" "$level" >"$D/used" &
+		looping=$!
+		sleep 0.2
+		: >"$D/go"
+		wait "$looping" || return 1
+	else
+		: >"$D/go"
+		wait_for 30 is_frozen "$unified$control" || return 1
+		cat "$memory$group/$usage_file" >"$D/used"
+	fi
+	awk -v level="$level" '{ printf "%.1f\n", ($1 - level) / 1048576 }' "$D/used"
+	# The loop's freeze is not the daemon's to undo. SIGKILL ends a frozen job of the unified hierarchy.
+	kill -KILL $(cat "$unified$control/cgroup.procs")
+}
+middle() { sort -n | sed -n 3p; } # of five
+
+brake() {
+	what="past the level when frozen, at full speed"
+	if [ "$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)" -lt $((3 << 20)) ]; then
+		left_out "$what" "needs 3 GiB of memory"
+		return
+	fi
+	say "a job at full speed is braked, five times by headroomd and five times by a bare loop"
+	start_daemon '[policy brake]' 'notice = off' 'trim = off' 'checkpoint = off' 'hold = 50%'
+	: >"$D/ours" && : >"$D/bare"
+	for i in 1 2 3 4 5; do
+		if ! past_level "o$i" brake >>"$D/ours" || ! past_level "b$i" observe >>"$D/bare"; then
+			left_out "$what" "no cgroup that can be frozen here: $(tail -n 1 "$D/errors")"
+			stop_daemon
+			return
+		fi
+	done
+	row "$what" "$(middle <"$D/ours") MiB of 1 GiB" "" "median of 5; policy with hold = 50%, limit 1G"
+	row "  a loop without a pause" "$(middle <"$D/bare") MiB of 1 GiB" "" "tests/bench/brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES"
+	stop_daemon
+}
+
+# ---- all of it ----
+
+make_groups
+: >"$rows"
+for part in $parts; do
+	case $part in
+	idle | sample | jobs | brake) $part ;;
+	*)
+		say "$part: takes idle, sample, jobs, brake"
+		exit 2
+		;;
+	esac
+done
+mkdir -p "$B/bench"
+{
+	echo "$(headroomd --version), $(uname -sr), $(nproc) processors, memory by cgroup v$version, $(date -u +%F)"
+	echo
+	{
+		printf 'figure|measured|goal|how to measure it alone\n'
+		cat "$rows"
+	} | awk -F'|' '{ for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } }
+		END { for (r = 1; r <= NR; r++) {
+			line = sprintf("%-*s | %-*s | %-*s | %s", width[1], cell[r, 1], width[2], cell[r, 2], width[3], cell[r, 3], cell[r, 4])
+			sub(/[ |]+$/, "", line); print line } }'
+} | tee "$B/bench/results.txt"

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The simplest brake that there can be, to compare the daemon's with: reads one usage file without a pause, and
+ * freezes as soon as it stands at a level.
+ *
+ *   brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES     prints the usage in bytes once the group is frozen
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+static int fail(const char *what)
+{
+        fprintf(stderr, "brake: %s: %s\n", what, strerror(errno));
+        return EXIT_FAILURE;
+}
+
+static bool read_at(int fd, char *text, size_t size)
+{
+        ssize_t n = pread(fd, text, size - 1, 0);
+
+        text[n > 0 ? n : 0] = '\0';
+        return n > 0;
+}
+
+int main(int argc, char **argv)
+{
+        char text[256];
+
+        if (argc != 4) {
+                fprintf(stderr, "brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES\n");
+                return 2;
+        }
+        uint64_t level = strtoull(argv[3], NULL, 10);
+        _close_ int usage = open(argv[1], O_RDONLY | O_CLOEXEC);
+        _close_ int control = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _close_ int freeze = openat(control, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
+        _close_ int events = openat(control, "cgroup.events", O_RDONLY | O_CLOEXEC);
+        if (usage < 0 || freeze < 0 || events < 0)
+                return fail(usage < 0 ? argv[1] : argv[2]);
+        do {
+                if (!read_at(usage, text, sizeof(text)))
+                        return fail(argv[1]);
+        } while (strtoull(text, NULL, 10) < level);
+        if (write(freeze, "1", 1) != 1)
+                return fail("cgroup.freeze");
+        do {
+                if (!read_at(events, text, sizeof(text)))
+                        return fail("cgroup.events");
+        } while (!strstr(text, "frozen 1"));
+        if (!read_at(usage, text, sizeof(text)))
+                return fail(argv[1]);
+        printf("%llu\n", strtoull(text, NULL, 10));
+        return EXIT_SUCCESS;
+}

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Jobs that were there before: attached by pid or cgroup, found by [match] rules, gone and back under one name."""
+
+import os
+import time
+
+from jobs_kit import MEMORY, MIB, PYTHON, VERSION, check, is_alive, read_text, same, scenario, state_of, wait_until
+
+LIMIT_FILE = "memory.limit_in_bytes" if VERSION == 1 else "memory.max"
+
+
+def start_program(s, *words, group=None, **options):
+    """A program that nobody watches; its pid once it has come to rest."""
+    reached = os.path.join(s.work, f"there-{len(s.processes)}")
+    program = s.popen([PYTHON, s.workload, *words, "--reached", reached], group=group, **options)
+    wait_until("it is there", lambda: os.path.exists(reached))
+    return program
+
+
+def set_limit(group, mib):
+    with open(f"{MEMORY}{group}/{LIMIT_FILE}", "w", encoding="ascii") as file:
+        file.write(str(mib * MIB))
+
+
+@scenario("cgroup", "process")
+def attach_a_pid(s):
+    """A process that runs is attached by its pid, held, resumed and detached, and moved nowhere."""
+    s.daemon()
+    program = start_program(s, "nap", "--to", "20", "--rest", "60")
+    before = read_text(f"/proc/{program.pid}/cgroup")
+    out = s.must("attach", str(program.pid), "--name", "old", "--limit", "100M")
+    job = s.status("old")
+    same("its id", out.strip(), job["job"])
+    same("kind", job["kind"], "process")
+    same("limit", job["limit_bytes"], 100 * MIB)
+    same("not moved", read_text(f"/proc/{program.pid}/cgroup"), before)
+    status, _, err = s.client("attach", str(program.pid))
+    check("not twice", status == 1 and job["job"] in err, (status, err))
+    s.must("hold", "old")
+    same("stopped", state_of(program.pid), "T")
+    s.must("detach", "old")
+    wait_until("detach lets it go", lambda: state_of(program.pid) != "T")
+    same("not listed", s.status("old"), None)
+    program.terminate()
+    program.wait()
+
+
+@scenario("cgroup", "process")
+def attached_and_held(s):
+    """A process that was attached is held before the limit that it got there, and finishes with more room."""
+    s.daemon()
+    state = os.path.join(s.work, "state")
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "110", "--rate", "20", "--state", state])
+    s.must("attach", str(program.pid), "--name", "old", "--limit", "72M")
+    s.wait_held("old")
+    s.must("resume", "old", "--limit", "200M")
+    same("status", program.wait(60), 0)
+    same("its result", read_text(state).split()[0], "finished")
+
+
+@scenario("cgroup")
+def attach_a_cgroup(s):
+    """A cgroup is attached where it stands: its limit is set and read, its processes are held and let go."""
+    s.daemon()
+    group = s.make_group("batch-step")
+    state = os.path.join(s.work, "state")
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "110", "--rate", "20", "--state", state], group=group)
+    out = s.must("attach", group, "--limit", "72M", "--name", "step")
+    job = s.status("step")
+    same("its id", out.strip(), job["job"])
+    same("kind", job["kind"], f"cgroup{VERSION}")
+    same("cgroup", job["cgroup"], group)
+    same("limit, by the kernel's word", int(read_text(f"{MEMORY}{group}/{LIMIT_FILE}")), 72 * MIB)
+    s.wait_held("step")
+    s.must("resume", "step", "--limit", "200M")
+    same("status", program.wait(60), 0)
+    same("its result", read_text(state).split()[0], "finished")
+    wait_until("not listed", lambda: s.status("step") is None)
+    check("the group is not ours to remove", os.path.isdir(MEMORY + group), group)
+    status, _, err = s.client("attach", s.memory + "/nosuch")
+    check("no such cgroup", status == 4 and "nosuch" in err, (status, err))
+
+
+@scenario("cgroup")
+def limit_by_somebody_else(s):
+    """A limit that somebody else writes on the job's cgroup is seen and judged by."""
+    s.daemon()
+    group = s.make_group("theirs")
+    set_limit(group, 300)
+    program = start_program(s, "nap", "--to", "40", "--rest", "60", group=group)
+    s.must("attach", group, "--name", "theirs")
+    same("read", s.status("theirs")["limit_bytes"], 300 * MIB)
+    set_limit(group, 100)
+    wait_until("seen", lambda: s.status("theirs")["limit_bytes"] == 100 * MIB, 30)
+    program.kill()
+    program.wait()
+
+
+@scenario("cgroup")
+def match_observes(s):
+    """A [match] rule finds a cgroup that appears; by default it is only observed, up to the kernel's own limit."""
+    s.daemon(f"[match tests]\ncgroup = {s.memory}/found-*\n")
+    group = s.make_group("found-1")
+    other = s.make_group("other-1")
+    set_limit(group, 80)
+    state = os.path.join(s.work, "state")
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "72", "--rate", "25", "--rest", "2", "--state", state], group=group)
+    bystander = start_program(s, "nap", "--rest", "60", group=other)
+    job = wait_until("it is found", lambda: [j for j in s.jobs() if j["cgroup"] == group], detail=s.log)[0]
+    same("policy", job["policy"], "observe")
+    same("status", program.wait(60), 0)
+    same("its result", read_text(state).split()[0], "finished")
+    told = s.events(job["job"])
+    outcomes = {e["outcome"] for e in told if e["action"] not in ("watch", "end")}
+    same("only observed", outcomes, {"observed"})
+    check("no other", not [e for e in s.events() if e["job"] not in (job["job"], "")], s.told(None))
+    bystander.kill()
+    bystander.wait()
+
+
+@scenario("cgroup")
+def match_with_policy_and_limit(s):
+    """A [match] rule may name a policy and a limit: the job that it finds is held before it, and let go by its owner."""
+    s.daemon(f"[match tests]\ncgroup = {s.memory}/**\npolicy = default\nlimit = 72M\n"
+             .replace("**", "found-*"))
+    group = s.make_group("found-2")
+    state = os.path.join(s.work, "state")
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "110", "--rate", "15", "--state", state], group=group)
+    job = wait_until("it is found", lambda: [j for j in s.jobs() if j["cgroup"] == group], detail=s.log)[0]
+    s.wait_held(job["job"])
+    s.must("resume", job["job"], "--limit", "200M")
+    same("status", program.wait(60), 0)
+
+
+@scenario("cgroup")
+def match_locked(s):
+    """Where a rule locks, the owner can neither detach the job nor change its policy; root can."""
+    s.daemon(f"[match tests]\ncgroup = {s.memory}/found-*\npolicy = default\nlock = yes\n")
+    group = s.make_group("found-3")
+    program = start_program(s, "nap", "--to", "10", "--rest", "60", "--state", "", group=group, user=65534)
+    job = wait_until("it is found", lambda: [j for j in s.jobs() if j["cgroup"] == group], detail=s.log)[0]["job"]
+    for words in (("detach", job), ("policy", "set", job, "observe")):
+        status, _, err = s.client(*words, user=65534)
+        check(" ".join(words), status == 5, (status, err))
+    s.must("detach", job)
+    program.kill()
+    program.wait()
+
+
+@scenario("cgroup")
+def match_after_reload(s):
+    """A rule that is added and reloaded finds what appears after, and what is there already."""
+    daemon = s.daemon()
+    group = s.make_group("found-4")
+    program = start_program(s, "nap", "--to", "10", "--rest", "60", group=group)
+    with open(s.config, "w", encoding="ascii") as file:
+        file.write(f"[match tests]\ncgroup = {s.memory}/found-*\n")
+    daemon.send_signal(1)
+    wait_until("it is read", lambda: "configuration read again" in s.log(), detail=s.log)
+    later = s.make_group("found-5")
+    second = start_program(s, "nap", "--to", "10", "--rest", "60", group=later)
+    wait_until("both are found", lambda: {group, later} <= {j["cgroup"] for j in s.jobs()}, 15,
+               lambda: ([j["cgroup"] for j in s.jobs()], s.log()))
+    for process in (program, second):
+        process.kill()
+        process.wait()
+
+
+@scenario("cgroup")
+def same_name_again(s):
+    """A cgroup that goes and is made again under its name is a new job, with a new id; the old one has ended."""
+    s.daemon(f"[match tests]\ncgroup = {s.memory}/again\n")
+    ids = []
+    for number in range(3):
+        group = s.make_group("again")
+        program = start_program(s, "nap", "--to", str(10 + number), "--rest", "60", group=group)
+        job = wait_until("it is found", lambda g=group: [j for j in s.jobs() if j["cgroup"] == g and j["job"] not in ids],
+                         detail=s.log)[0]
+        ids.append(job["job"])
+        program.kill()
+        program.wait()
+        wait_until("it can go", lambda g=group: not read_text(MEMORY + g + "/cgroup.procs").split())
+        os.rmdir(MEMORY + group)
+    wait_until("all have ended", lambda: s.jobs() == [], detail=s.jobs)
+    same("ids", len(set(ids)), 3)
+    for job in ids:
+        same(f"{job} ended once", len([e for e in s.events(job) if e["action"] == "end"]), 1)
+
+
+@scenario("cgroup")
+def attached_and_made_again(s):
+    """A group that was attached, went and was made again at once is not taken for the old one."""
+    s.daemon()
+    group = s.make_group("again")
+    program = start_program(s, "nap", "--to", "10", "--rest", "60", group=group)
+    s.must("attach", group, "--name", "first")
+    program.kill()
+    program.wait()
+    wait_until("it can go", lambda: not read_text(MEMORY + group + "/cgroup.procs").split())
+    os.rmdir(MEMORY + group)
+    os.mkdir(MEMORY + group)
+    second = start_program(s, "nap", "--to", "10", "--rest", "60", group=group)
+    wait_until("the first has ended", lambda: s.status("first") is None, detail=lambda: s.told("first"))
+    s.client("kill", "first")
+    time.sleep(0.3)
+    check("the second is nobody's job, and lives", is_alive(second.pid) and s.jobs() == [], s.jobs())
+    second.kill()
+    second.wait()
+
+
+@scenario("cgroup")
+def the_way_in(s):
+    """A cgroup that holds headroomd itself is only observed: hold and kill are refused, nothing in it stops."""
+    daemon = s.daemon()
+    s.must("attach", s.memory, "--name", "all")
+    for verb in ("hold", "interrupt", "kill"):
+        status, _, err = s.client(verb, "all")
+        check(verb, status != 0 and "observed" in err, (status, err))
+    check("the daemon lives", daemon.poll() is None and state_of(daemon.pid) != "T", s.log())
+    s.must("detach", "all")
