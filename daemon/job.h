@@ -70,6 +70,7 @@ struct hr_job {
         uint64_t cost_usec;              /* of the last sample of a tree */
         uint64_t high_usec;              /* when memory.high was written last */
         bool silenced;                   /* the tripwire fired for cache: quiet until the timer */
+        bool wire_due;                   /* it fills too fast for a tripwire; armed when it has calmed down */
         bool high_busy, trim_busy, limit_busy, pss_busy; /* the helper is at it */
         uint64_t pss_bytes, pss_bound_bytes; /* last PSS, and the bound when it was read; 0: none */
 

@@ -31,6 +31,8 @@
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB)     /* a handler's own small allocations; chosen, not tuned */
 #define RECLAIM_SHARE 10                          /* trim asks for a tenth of what is in use */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)            /* a tripwire nearer than this above usage is not armed */
+/* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy processors). */
+#define WIRE1_USEC (1 * HR_USEC_PER_SEC)
 
 static void fill_event(struct hr_job *job, struct hr_event *e)
 {
@@ -338,12 +340,13 @@ static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high,
 }
 
 /* Moves it to the next threshold. It is a wake-up call, not a resting place. */
-static void move_wire(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec)
 {
         bool v2 = job->kind == HR_KIND_CGROUP2;
         uint64_t limit = job->own_limit_bytes;
         uint64_t want = HR_BYTES_NONE;
 
+        job->wire_due = false;
         if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy || (v2 && (!job->owned || job->wire.fd < 0)))
                 return;
         bool runs = job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE;
@@ -365,8 +368,13 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, uint64_t now_use
                 return;
         if (v2) {
                 write_wire2(m, job, want, want < job->current_bytes + limit / 50);
-        } else if (hr_tripwire_arm1(&job->wire, &job->group, want) == 0) {
-                job->wire.armed_bytes = want;
+        } else if (own->left_min_usec < WIRE1_USEC) {
+                job->wire.armed_bytes = HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
+                job->wire_due = true;
+        } else {
+                job->wire_source = sd_event_source_disable_unref(job->wire_source); /* before its descriptor is closed */
+                if (hr_tripwire_arm1(&job->wire, &job->group, want) == 0)
+                        job->wire.armed_bytes = want;
                 (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
         }
         job->high_usec = now_usec;
@@ -551,7 +559,8 @@ static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bo
 static bool at_rest(const struct hr_job *job, bool full)
 {
         if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH || job->state.stage != HR_STAGE_OK ||
-                job->save != HR_SAVE_NONE || job->trim_done || job->sampled_usec == 0)
+                job->save != HR_SAVE_NONE || job->trim_done || job->sampled_usec == 0 || job->wire_due ||
+                job->state.wall_used_bytes > 0) /* a second look at the wall is due */
                 return false;
         for (size_t i = 0; i < job->domain_count; i++)
                 if (hr_domain_ratio(job->domains[i]) >= 5000)
@@ -605,7 +614,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 hr_policy_next_threshold(job->policy, &job->state, job->used_bytes, sample.candidates[0].limit_bytes);
         check_pss(m, job);
         job->silenced &= job->used_bytes < job->threshold_bytes;
-        move_wire(m, job, now_usec);
+        move_wire(m, job, &sample.candidates[0], now_usec);
         job->silenced = false;
         job->next_usec = plan(m, job, &sample, &d, now_usec);
         if (job->ask != HR_ASK_NOTHING) /* raised on the spot */

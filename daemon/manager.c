@@ -622,7 +622,7 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         uint64_t now = hr_now_usec(), unused = HR_USEC_NEVER;
 
         m->wakeups++;
-        m->timer_usec = 0;
+        m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it is set to */
         if (!m->helper && now >= m->helper_retry_usec && start_helper(m) < 0)
                 m->helper_retry_usec = now + 10 * HELPER_RETRY_USEC;
         for (struct hr_domain *d = m->domains; d; d = d->next)
@@ -788,6 +788,7 @@ int hr_manager_new(const struct hr_manager_options *o, struct hr_manager **ret)
         m->host = (struct hr_host)HR_HOST_INIT;
         snprintf(m->runtime_dir, sizeof(m->runtime_dir), "%s", o->runtime_dir);
         snprintf(m->state_dir, sizeof(m->state_dir), "%s", o->state_dir);
+        m->timer_usec = HR_USEC_NEVER;
         m->jobs_max = m->config->jobs_max;
         m->jobs = calloc(m->jobs_max, sizeof(*m->jobs));
         if (!m->jobs)

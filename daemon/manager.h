@@ -62,7 +62,7 @@ struct hr_manager {
 
         struct hr_pending pending[HR_PENDING_MAX];
         uint64_t last_token;
-        uint64_t timer_usec;         /* what the timer is set to */
+        uint64_t timer_usec;         /* what the timer is set to; HR_USEC_NEVER: off */
         uint64_t wakeups, samples;   /* for doctor */
         uint64_t table_usec, table_cost_usec; /* of the last pass over /proc: when, and how long it took */
 };

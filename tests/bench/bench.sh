@@ -224,7 +224,7 @@ jobs() {
 	else
 		armed=$(headroom status --json | sed -n 's|.*"cgroup": "\([^"]*\)".*|'"$memory"'\1/memory.high|p' | xargs cat | grep -vc max)
 	fi
-	row "  tripwires armed" "$armed" "$jobs" "$([ "$version" = 1 ] && echo 'ls -l /proc/PID/fd | grep -c eventfd' || echo 'cat .../memory.high')"
+	row "  tripwires armed" "$armed" "$jobs" "$([ "$version" = 1 ] && echo 'the eventfds in ls -l /proc/PID/fd' || echo "memory.high of each group")"
 
 	status_of_all
 
@@ -237,8 +237,8 @@ jobs() {
 		"/proc/PID/task/*/schedstat, twice"
 	row "  wake-ups, all threads" "$(($(wakeups) - woken)) in 30 s" "" ""
 	if command -v strace >/dev/null; then
-		timeout -s INT 10 strace -c -f -o "$D/strace" -p "$daemon" 2>/dev/null
-		row "  system calls" "$(calls <"$D/strace") in 10 s" "" "timeout -s INT 10 strace -c -f -p PID"
+		timeout 10 strace -c -f -o "$D/strace" -p "$daemon" 2>/dev/null
+		row "  system calls" "$(calls <"$D/strace") in 10 s" "" "timeout 10 strace -c -f -p PID"
 	else
 		left_out "  system calls" "no strace"
 	fi
@@ -248,7 +248,7 @@ jobs() {
 
 status_of_all() {
 	for how in '' --json; do
-		row "headroom status $how${how:+ }with $jobs jobs" "$($python - $how <<'PYTHON'
+		row "headroom status${how:+ }$how with $jobs jobs" "$($python - $how <<'PYTHON'
 import statistics, subprocess, sys, time
 def run():
     start = time.monotonic()
@@ -256,11 +256,11 @@ def run():
     return time.monotonic() - start
 print(f"{1000 * statistics.median(run() for _ in range(20)):.0f} ms")
 PYTHON
-		)" "50 ms" "time headroom status $how, median of 20"
+		)" "50 ms" "time headroom status${how:+ }$how; the median of 20"
 		if command -v valgrind >/dev/null; then
 			row "  instructions of the client" \
 				"$(valgrind --tool=callgrind --callgrind-out-file=/dev/null headroom status $how 2>&1 >/dev/null |
-					awk '/Collected/ { printf "%.1f million", $NF / 1e6 }')" "" "valgrind --tool=callgrind headroom status $how"
+					awk '/Collected/ { printf "%.1f million", $NF / 1e6 }')" "" "valgrind --tool=callgrind headroom status${how:+ }$how"
 		else
 			left_out "  instructions of the client" "no valgrind"
 		fi

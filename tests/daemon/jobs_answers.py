@@ -56,17 +56,17 @@ def limit_below_use(s):
     status, out, err = s.client("limit", run.name, "40M")
     same("status", (status, out), (2 if "uses" in err and status == 2 else 1, ""))
     check("says how much would do", "least that would do" in err, err)
-    same("unchanged", run.status()["limit_bytes"], 100 * MIB)
+    same("unchanged", run.own_limit(), 100 * MIB)
     least = err.rpartition(" is the least")[0].split()[-1]
     number = int(least.rstrip("M"))
     check("a little above use", 60 < number < 90, err)
     s.must("limit", run.name, least)
-    same("set", run.status()["limit_bytes"], number * MIB)
+    same("set", run.own_limit(), number * MIB)
     time.sleep(0.5)
     check("it lives", run.process.poll() is None, run.explain())
     same("one less", s.client("limit", run.name, f"{number - 2}M")[0] in (1, 2), True)
     s.must("limit", run.name, "300M")
-    same("raised", run.status()["limit_bytes"], 300 * MIB)
+    same("raised", run.own_limit(), 300 * MIB)
     run.wait_event("limit", "done")
     s.must("hold", run.name)
     status, _, err = s.client("resume", run.name, "--limit", "30M")
@@ -90,7 +90,7 @@ def wrong_words(s):
     run = start_nap(s, options=("--name", "work"))
     for words, wanted, text in ((("resume", "nobody"), 4, "nobody"), (("policy", "set", "work", "nosuch"), 2, "nosuch"),
                                 (("hold", "j999"), 4, "j999"), (("status", "999999999"), 4, "999999999"),
-                                (("attach", "999999999"), 4, ""), (("checkpoint", "work"), 2, "--checkpoint"),
+                                (("attach", "999999999"), 1, "no process"), (("checkpoint", "work"), 2, "--checkpoint"),
                                 (("policy", "show", "nosuch"), 2, "nosuch")):
         status, _, err = s.client(*words)
         check(f"{words}", status == wanted and text in err, (status, err))

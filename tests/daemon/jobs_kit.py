@@ -180,7 +180,8 @@ class Scene:
     def environment(self, **more):
         kept = {key: value for key, value in os.environ.items()
                 if key not in ("NO_COLOR", "NOTIFY_SOCKET", "XDG_RUNTIME_DIR")}
-        return {**kept, "HEADROOM_SOCKET": self.socket, "HEADROOM_SCENE": self.directory, "TERM": "xterm",
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # all of it open to anybody
+        return {**kept, "PATH": path, "HEADROOM_SOCKET": self.socket, "HEADROOM_SCENE": self.directory, "TERM": "xterm",
                 "HOME": self.work, "LC_ALL": "C.UTF-8", **more}
 
     def popen(self, words, user=None, group=None, **options):
@@ -233,6 +234,10 @@ class Scene:
             return None
         check(f"status {job}", status == 0, (status, out, err, self.log()))
         return json.loads(out)[0]
+
+    def own_limit(self, job):
+        """Its own limit: status shows the one that binds, which may be the host's."""
+        return json.loads(self.must("limit", job, "--json"))[0]["own_limit_bytes"]
 
     def jobs(self):
         return json.loads(self.must("status", "--json"))
@@ -395,6 +400,9 @@ class Run:
 
     def status(self):
         return self.scene.status(self.name)
+
+    def own_limit(self):
+        return self.scene.own_limit(self.name)
 
     def wait_watched(self):
         def watched():

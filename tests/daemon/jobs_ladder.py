@@ -11,7 +11,9 @@ from jobs_kit import MIB, PATIENCE, PYTHON, check, read_text, same, scenario, st
 def held_then_given_room(s, run, target, more):
     """What all growing jobs must come to."""
     held = run.wait_held()
-    check("held before its limit", held["used_bytes"] < held["limit_bytes"], held)
+    # A tree has no kernel that charges it page by page: between two looks it may pass its limit, and nothing ends it.
+    most = held["limit_bytes"] * (1 if s.kind == "cgroup" else 1.25)
+    check("held before its limit", held["used_bytes"] < most, held)
     check("near its limit", held["used_bytes"] > held["limit_bytes"] * 0.9, held)
     used = held["used_bytes"]
     time.sleep(1)
@@ -66,10 +68,9 @@ def plateau_95(s):
     """A job that rises to 95 % of its limit, stays there and finishes is never frozen."""
     s.daemon()
     run = s.grow("--to", "95", "--rate", "40", "--rest", "3", limit="100M")
+    wait_until("it is there", lambda: (run.status() or {"peak_bytes": 0})["peak_bytes"] > 94 * MIB)
     run.check_unharmed(run.wait())
     same("its result", run.result()[0], "finished")
-    peak = max(event["used_bytes"] for event in s.events(run.name))
-    check("it was there", peak > 93 * MIB, peak)
     check("never frozen", not set(run.actions()) & {"freeze", "interrupt", "kill", "fuse"}, run.explain())
 
 
@@ -101,7 +102,7 @@ def staircase(s):
     run = s.program("stairs", "--to", "96", "--size", "8", "--rest", "0.4", limit="72M")
     held_then_given_room(s, run, 96, "160M")
     actions = run.actions()
-    same("it was warned once", actions.count("notice"), 1)
+    same("it was warned once before", actions[:actions.index("freeze")].count("notice"), 1)
 
 
 @scenario("cgroup", "process")

@@ -146,7 +146,7 @@ def helper_killed(s):
     wait_until("there is another", lambda: helper_of(s, daemon) not in (None, helper), detail=s.log)
     time.sleep(0.3)
     s.must("limit", run.name, "200M")
-    same("set", run.status()["limit_bytes"], 200 * MIB)
+    same("set", run.own_limit(), 200 * MIB)
     same("and a new job runs", s.client("run", "--limit", "64M", "--", "true")[0], 0)
     s.must("kill", run.name)
     run.wait()

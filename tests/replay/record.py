@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""record.py [--cgroup DIR] [--limit SIZE] [--title TEXT] [--output FILE] -- COMMAND [ARG...]
+"""record.py [--cgroup DIR] [--limit BYTES] [--title TEXT] [--output FILE] -- COMMAND [ARG...]
 
 Runs COMMAND and records what memory it uses, every 20 ms, as a history for test-replay (see README).
 
@@ -103,7 +103,7 @@ def thin(points, used_tolerance, cache_tolerance):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--cgroup")
-    parser.add_argument("--limit", type=int, default=0, help="bytes, written into the header")
+    parser.add_argument("--limit", type=int, default=0, help="written into the header")
     parser.add_argument("--title", default="")
     parser.add_argument("--output", default="-")
     parser.add_argument("--seconds", type=float, default=60, help="stop the command after this time")

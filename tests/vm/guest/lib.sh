@@ -9,7 +9,7 @@
 set -Eeuo pipefail
 trap 'tell_failure "${BASH_SOURCE[0]}" $LINENO' ERR
 jobs=/payload/jobs
-work=/tmp/work-$scenario
+work=/var/tmp/work-$scenario # on disk: /tmp may be memory
 install -d -o ana "$work"
 
 ok() { echo "ok - $scenario: $1"; }
@@ -80,8 +80,8 @@ under() {
 	systemd-run --quiet --collect --pipe --wait -p MemoryMax="${limit}M" -p MemorySwapMax=0 "$@"
 }
 
-# make_data FOLDER: files for cache_reader.py, none of them in memory. Not made by the job itself: the kernel
-# may OOM-kill one that writes faster than the disk, its cache being all dirty (seen on 6.12).
+# make_data FOLDER: files for cache_reader.py, none of them in the page cache, where they would not count for
+# the reader.
 make_data() {
 	mkdir "$1"
 	python3 $jobs/cache_reader.py --folder "$1" --make
@@ -163,6 +163,8 @@ in_kernel_frozen() {
 	cgroup=$(field "$1" cgroup)
 	[[ $cgroup == /* ]] && grep -qx 'frozen 1' "/sys/fs/cgroup$cgroup/cgroup.events"
 }
+# limit_in_kernel JOB: the memory.max that binds it, in bytes, whatever limit is the nearest by its status.
+limit_in_kernel() { cat "/sys/fs/cgroup$(field "$1" cgroup)/memory.max"; }
 held_or_ended() { held "$1" || ended "$1"; }
 
 # service_pid, service_answers: of the system's daemon.
