@@ -313,7 +313,7 @@ static int read_job(sd_bus_message *m, void *row)
 
         r = sd_bus_message_read(m, HR_BUS_STATUS_STRUCT, &j->job, &j->name, &j->user, &uid, &j->kind,
                 &j->cgroup, &j->unit, &leader, &j->stage, &frozen, &j->used_bytes, &j->cache_bytes,
-                &j->limit_bytes, &j->own_limit_bytes, &j->limit_source, &j->growth_bytes_per_second,
+                &j->limit_bytes, &j->own_limit_bytes, &j->headroom_bytes, &j->limit_source, &j->growth_bytes_per_second,
                 &j->left_min_usec, &j->left_max_usec, &j->deadline_usec, &j->peak_bytes, &j->policy,
                 &j->reason, &locked);
         if (r <= 0)
@@ -322,9 +322,8 @@ static int read_job(sd_bus_message *m, void *row)
         j->leader_pid = leader;
         j->frozen = frozen;
         j->locked = locked;
-        j->headroom_bytes =
-                j->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(j->limit_bytes, j->used_bytes);
-        j->ratio_permyriad = hr_ratio_permyriad(j->used_bytes, j->limit_bytes);
+        /* What is shared is filled by others too: by how much, the room that is left tells. */
+        j->ratio_permyriad = hr_ratio_permyriad(hr_sub(j->limit_bytes, j->headroom_bytes), j->limit_bytes);
         return 1;
 }
 

@@ -614,6 +614,8 @@ static void on_event(const struct hr_call_event *event, void *userdata)
         if (stage >= 0)
                 run->furthest = MAX(run->furthest, (enum hr_stage)stage);
         run->interrupted |= is_interruption(event);
+        if (strcmp(event->action, "trim") == 0 && strcmp(event->outcome, "passed over") == 0)
+                return; /* nothing happened, and she can do nothing about it: headroom events has it */
         if (strcmp(event->action, "end") == 0) {
                 run->last_word = true; /* the summary tells of it */
                 return;
@@ -706,6 +708,8 @@ static int register_job(struct run *run)
         snprintf(run->job, sizeof(run->job), "%s", answer.job);
         snprintf(run->label, sizeof(run->label), "%s (%s)", run->job, run->name);
         run->watched = true;
+        if (*answer.message)
+                hr_output_say(HR_STYLE_BOLD, "%s: %s", run->label, answer.message);
         run->last_event_usec = clock_usec(CLOCK_REALTIME);
         if (strcmp(answer.kind, hr_kind_name(HR_KIND_PROCESS)) == 0 && !run->detached)
                 prctl(PR_SET_CHILD_SUBREAPER,
@@ -724,9 +728,9 @@ static void greet_person(struct run *run)
                 return; /* in a script there is nothing to be said when all is well */
         if (run->call && !run->lost && hr_call_status(run->call, run->job, &list) == 0 && list.count == 1)
                 hr_output_say(HR_STYLE_PLAIN, "%s is watched, limit %s, policy %s", run->label,
-                        list.jobs->limit_bytes == HR_BYTES_NONE
+                        list.jobs->own_limit_bytes == HR_BYTES_NONE
                                 ? "none"
-                                : hr_units_format_bytes(limit, list.jobs->limit_bytes),
+                                : hr_units_format_bytes(limit, list.jobs->own_limit_bytes),
                         list.jobs->policy);
 }
 

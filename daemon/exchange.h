@@ -31,6 +31,7 @@ struct hr_status {
         uint64_t used_bytes, cache_bytes, peak_bytes;
         uint64_t limit_bytes;             /* the binding one, HR_BYTES_NONE: none */
         uint64_t own_limit_bytes;         /* the job's own */
+        uint64_t headroom_bytes;          /* below the binding limit, whoever fills it; HR_BYTES_NONE: no limit */
         uint64_t growth_bytes_per_second;
         uint64_t left_min_usec, left_max_usec; /* HR_USEC_NEVER: never */
         uint64_t deadline_usec;           /* CLOCK_REALTIME when the stage that waits ends; 0: it does not wait */

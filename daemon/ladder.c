@@ -27,12 +27,14 @@
 #define FROZEN_LOOK_USEC (2 * HR_USEC_PER_MSEC)   /* between looks at a freeze under way; the event mostly comes first */
 #define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)   /* while a checkpoint runs, or a verdict is awaited */
 #define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC)   /* nothing will be done: no hurry */
+#define CALM_LOOK_USEC (10 * HR_USEC_PER_MSEC)
 #define COST_FACTOR 50                            /* a tree's samples may take 2 % of a core */
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB)     /* a handler's own small allocations; chosen, not tuned */
 #define RECLAIM_SHARE 10                          /* trim asks for a tenth of what is in use */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)            /* a tripwire nearer than this above usage is not armed */
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy processors). */
-#define WIRE1_USEC (1 * HR_USEC_PER_SEC)
+#define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC)     /* not with the limit so near, */
+#define WIRE1_MOVED_USEC (100 * HR_USEC_PER_MSEC) /* nor so soon after it moved: it may only have waited for a processor */
 
 static void fill_event(struct hr_job *job, struct hr_event *e)
 {
@@ -368,7 +370,7 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
                 return;
         if (v2) {
                 write_wire2(m, job, want, want < job->current_bytes + limit / 50);
-        } else if (own->left_min_usec < WIRE1_USEC) {
+        } else if (own->left_min_usec < WIRE1_LEFT_USEC || now_usec < job->moved_usec + WIRE1_MOVED_USEC) {
                 job->wire.armed_bytes = HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
                 job->wire_due = true;
         } else {
@@ -383,7 +385,8 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
 /* ---- when to look again ---- */
 
 /* With a tripwire the events come; without one the wall must not be passed between two looks. */
-static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *job, uint64_t used_bytes, uint64_t limit_bytes)
+static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *job, uint64_t used_bytes, uint64_t limit_bytes,
+        uint64_t now_usec)
 {
         uint64_t rate = MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U); /* bytes in a microsecond */
         uint32_t level = job->policy->level_permyriad[HR_STAGE_HOLD];
@@ -391,9 +394,12 @@ static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *j
         if (limit_bytes == HR_BYTES_NONE || job->policy->observe || job->observe_only)
                 return m->config->poll_max_usec;
         uint64_t wall = level == HR_PERMYRIAD_OFF ? limit_bytes : limit_bytes / HR_PERMYRIAD_ALL * level;
-        if (used_bytes >= wall)
-                return hr_sub(limit_bytes, used_bytes) / rate / 2;
-        return job->wire.armed_bytes == HR_BYTES_NONE ? (wall - used_bytes) / rate / 2 : m->config->poll_max_usec;
+        if (job->wire.armed_bytes != HR_BYTES_NONE)
+                return m->config->poll_max_usec;
+        uint64_t room = used_bytes >= wall ? hr_sub(limit_bytes, used_bytes) : wall - used_bytes;
+        /* One that has long lived close to its limit is looked at each 10 ms, not each 1 ms: 0.1 % of a core. */
+        uint64_t calm = MIN(hr_sub(now_usec, job->moved_usec) / 1000, CALM_LOOK_USEC);
+        return MAX(room / rate / 2, calm);
 }
 
 /* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its rest. */
@@ -418,7 +424,7 @@ static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const
         uint64_t pause = m->config->poll_max_usec;
 
         if (own->limit_bytes != HR_BYTES_NONE && job->state.phase != HR_PHASE_HELD) {
-                pause = pause_to_wall(m, job, own->used_bytes, own->limit_bytes);
+                pause = pause_to_wall(m, job, own->used_bytes, own->limit_bytes, now_usec);
                 if (own->left_min_usec != HR_USEC_NEVER)
                         pause = MIN(pause, MAX(own->left_min_usec / 16, 20 * HR_USEC_PER_MSEC));
         }
@@ -451,6 +457,7 @@ void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const
         s.peak_bytes = job->peak_bytes;
         s.limit_bytes = c->limit_bytes;
         s.own_limit_bytes = job->own_limit_bytes;
+        s.headroom_bytes = c->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(c->limit_bytes, c->used_bytes);
         s.growth_bytes_per_second = sample->candidates[0].growth_bytes_per_second;
         s.left_min_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_min_usec;
         s.left_max_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_max_usec;
@@ -560,7 +567,7 @@ static bool at_rest(const struct hr_job *job, bool full)
 {
         if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH || job->state.stage != HR_STAGE_OK ||
                 job->save != HR_SAVE_NONE || job->trim_done || job->sampled_usec == 0 || job->wire_due ||
-                job->state.wall_used_bytes > 0) /* a second look at the wall is due */
+                job->state.wall[0].peak_bytes > 0) /* a second look at the wall is due */
                 return false;
         for (size_t i = 0; i < job->domain_count; i++)
                 if (hr_domain_ratio(job->domains[i]) >= 5000)
@@ -585,7 +592,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 return;
         }
         if (at_rest(job, full)) {
-                uint64_t wall = pause_to_wall(m, job, job->used_bytes, job->own_limit_bytes);
+                uint64_t wall = pause_to_wall(m, job, job->used_bytes, job->own_limit_bytes, now_usec);
                 job->next_usec = align(m, now_usec, MIN(wall, pause_at_rest(job, now_usec)));
                 return;
         }

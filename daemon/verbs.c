@@ -143,7 +143,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
                 job->state.fused = job->armed.fused;
         }
         c->answer_bytes = job->own_limit_bytes;
-        answer(m, c, 0, "%s", hr_kind_name(job->kind));
+        answer(m, c, 0, "%s", a->text); /* what its owner should know of the place, or nothing */
 }
 
 /* A name that is free: the one wished for, or the id if it is taken by another (names need not be unique, ids are). */
@@ -289,6 +289,8 @@ static int check_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
         return 0;
 }
 
+#define HR_SHARED_FULL_PERMYRIAD 9500 /* chosen: a job that goes on would be held again at once */
+
 /* For a held job: a larger own limit is no help where something else binds. */
 static int check_binding(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
@@ -296,16 +298,16 @@ static int check_binding(struct hr_manager *m, struct hr_command *c, struct hr_j
         char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX];
 
         hr_job_sample(job, hr_now_usec(), &sample);
-        int binding = hr_account_binding(&sample);
-        if (binding <= 0)
-                return 0;
-        const struct hr_candidate *k = &sample.candidates[binding];
-        if (hr_ratio_permyriad(k->used_bytes, k->limit_bytes) < HR_DOMAIN_FULL_PERMYRIAD)
-                return 0;
-        answer(m, c, -EBUSY, "a larger limit would not help %s: %s is full (%s of %s); free memory there, or headroom interrupt %s",
-                NAMED(job), k->source == HR_SOURCE_HOST ? "the host" : job->domains[binding - 1]->path,
-                hr_units_format_bytes(a, k->used_bytes), hr_units_format_bytes(b, k->limit_bytes), job->id);
-        return -EBUSY;
+        for (size_t i = 1; i < sample.candidate_count; i++) {
+                const struct hr_candidate *k = &sample.candidates[i];
+                if (k->limit_bytes == HR_BYTES_NONE || hr_ratio_permyriad(k->used_bytes, k->limit_bytes) < HR_SHARED_FULL_PERMYRIAD)
+                        continue;
+                answer(m, c, -EBUSY, "a larger limit would not help %s: %s is full (%s of %s); free memory there, or headroom interrupt %s",
+                        NAMED(job), k->source == HR_SOURCE_HOST ? "the host" : job->domains[i - 1]->path,
+                        hr_units_format_bytes(a, k->used_bytes), hr_units_format_bytes(b, k->limit_bytes), job->id);
+                return -EBUSY;
+        }
+        return 0;
 }
 
 static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job *job, uint64_t bytes)

@@ -134,8 +134,15 @@ static int match_group(struct hr_manager *m, const char *path)
 static void appeared(const char *path, void *userdata)
 {
         struct hr_manager *m = userdata;
-        if (m->config->match_count == 0 || waiting_count == WAITING_MAX || strlen(path) >= HR_PATH_MAX)
+        if (m->config->match_count == 0 || strlen(path) >= HR_PATH_MAX)
                 return;
+        if (waiting_count == WAITING_MAX) { /* hundreds at start: those are populated already */
+                char text[HR_REASON_MAX / 2];
+                hr_units_escape(text, sizeof(text), path);
+                if (match_group(m, path) == -EAGAIN)
+                        hr_manager_say(m, "warning", "%s is not watched: too many cgroups appear at once", text);
+                return;
+        }
         snprintf(waiting[waiting_count].path, HR_PATH_MAX, "%s", path);
         waiting[waiting_count].due_usec = hr_now_usec() + FIRST_LOOK_USEC;
         waiting[waiting_count++].looks = 0;

@@ -189,6 +189,7 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
         switch (q->op) {
         case HR_HELPER_PLACE:
                 hr_place(&h->hierarchy, h->user_daemon, q->pid, q->uid, q->id, q->name, q->bytes, &a->placement);
+                hr_place_advise(h->user_daemon, q->uid, &a->placement, a->text, sizeof(a->text));
                 return 0;
         case HR_HELPER_REMOVE:
                 hr_place_remove(&h->hierarchy, &q->placement);

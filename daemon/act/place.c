@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -228,6 +229,18 @@ void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t u
                 ret->freezer = HR_FREEZER_STOP;
                 ret->control[0] = '\0';
         }
+}
+
+void hr_place_advise(bool user_daemon, uid_t uid, const struct hr_placement *p, char *text, size_t size)
+{
+        char path[128];
+        const struct passwd *pw = getpwuid(uid);
+        text[0] = '\0';
+        if (!user_daemon || p->unit[0] == '\0' || !pw)
+                return;
+        snprintf(path, sizeof(path), "/var/lib/systemd/linger/%s", pw->pw_name);
+        if (access(path, F_OK) != 0)
+                snprintf(text, size, "it will end with your last session, as your own service manager does; to keep both: loginctl enable-linger");
 }
 
 static void remove_dir(const char *mount, const char *path)

@@ -25,5 +25,7 @@ struct hr_placement {
  * needs nothing. user_daemon: we are not root, and talk to the user's own manager. */
 void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id, const char *name,
         uint64_t limit_bytes, struct hr_placement *ret);
+/* What the job's owner should know of its place: one sentence, or "". */
+void hr_place_advise(bool user_daemon, uid_t uid, const struct hr_placement *p, char *text, size_t size);
 /* Takes the groups away again once they are empty. */
 void hr_place_remove(const struct hr_hierarchy *h, const struct hr_placement *p);

@@ -37,10 +37,10 @@
 #define HR_SYSTEM_SOCKET "/run/headroom/bus"
 #define HR_USER_SOCKET_BELOW_RUNTIME_DIR "headroom/bus" /* below $XDG_RUNTIME_DIR */
 
-/* job, name, user, uid, kind, cgroup, unit, leader_pid, stage, frozen, used, cache, limit, own_limit, limit_source,
+/* job, name, user, uid, kind, cgroup, unit, leader_pid, stage, frozen, used, cache, limit, own_limit, headroom, limit_source,
  * growth, left_min_usec, left_max_usec, deadline_usec (realtime), peak, policy, reason, locked */
-#define HR_BUS_STATUS_STRUCT "(sssusssusbttttstttttssb)"
-#define HR_BUS_STATUS_FIELDS "sssusssusbttttstttttssb"
+#define HR_BUS_STATUS_STRUCT "(sssusssusbtttttstttttssb)"
+#define HR_BUS_STATUS_FIELDS "sssusssusbtttttstttttssb"
 
 /* time_usec, job, name, uid, stage, previous_stage, reason, used, limit, action, outcome, hint, deadline_usec, exit_status */
 #define HR_BUS_EVENT_STRUCT "(tssusssttssstx)"

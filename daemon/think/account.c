@@ -59,23 +59,20 @@ uint64_t hr_account_limit1(uint64_t limit_bytes, uint64_t memsw_limit_bytes, uin
                 memsw_limit_bytes);
 }
 
-/* Ratios are compared in 1/10000, as they are shown: limits that look equal don't take turns by a few pages.
- */
 int hr_account_binding(const struct hr_sample *sample)
 {
         int binding = -1;
-        uint32_t highest = 0;
+        uint64_t least = 0;
         size_t count = MIN(sample->candidate_count, (size_t)HR_CANDIDATES_MAX);
 
         for (size_t i = 0; i < count; i++) {
                 const struct hr_candidate *c = &sample->candidates[i];
                 if (c->limit_bytes == HR_BYTES_NONE || c->source == HR_SOURCE_NONE)
                         continue;
-                uint32_t ratio = hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
-                if (binding < 0 || ratio > highest ||
-                        (ratio == highest && c->source < sample->candidates[binding].source)) {
+                uint64_t room = hr_sub(c->limit_bytes, c->used_bytes);
+                if (binding < 0 || room < least || (room == least && c->source < sample->candidates[binding].source)) {
                         binding = (int)i;
-                        highest = ratio;
+                        least = room;
                 }
         }
         return binding;

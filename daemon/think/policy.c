@@ -17,11 +17,13 @@
  * From HELD, INTERRUPT and TERMINATE a job comes back to WATCH as soon as there is room.
  *
  * The wall. A job seen past the hold level for the first time is looked at once more a moment later, and
- * held only if it has risen in between: one that rises to 97.5 % and stays there is not touched. Where nothing
- * brakes it (no memory.high) and at its pace it would be through the wall before that look, it is held at once.
+ * held only if it has climbed in between, above all that it had used there before: one that rises to 97.5 % and
+ * stays there, or moves up and down there, is not touched. Where nothing brakes it (no memory.high) and at its pace it would be through the wall before that look, it is held at once.
  */
 
 #define LOOK_USEC (2 * HR_USEC_PER_MSEC)            /* to the second look; chosen: freezing took 14 to 40 ms, polls 3 us */
+#define WALL_SHARE 32                               /* a rise that counts, of the room left: in a second, 32 s to the limit */
+#define WALL_WINDOW_USEC (1 * HR_USEC_PER_SEC)
 #define UNBRAKED_USEC (20 * HR_USEC_PER_MSEC)       /* nearer than this without a brake: no second look; half a freeze */
 #define BRAKE_USEC (5 * HR_USEC_PER_SEC)            /* limit nearer than this: brake before saving; chosen, not tuned */
 #define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC)  /* a task in D state may never freeze: go on without */
@@ -112,43 +114,69 @@ static bool growing(const struct hr_candidate *c)
         return c->rising || c->growth_bytes_per_second > 0;
 }
 
-/* The second look: risen since it was first seen past the wall, and the limit within reach at that pace. */
+static struct hr_wall *wall_of(const struct step *s, const struct hr_candidate *c)
+{
+        return &s->state->wall[c - s->in->sample->candidates];
+}
+
+/*
+ * Does it climb into its limit: on new ground past the hold level, by a 32nd of the room that is left, within about
+ * a second, and the limit within reach at that pace. What moves below its own peak there is left in peace.
+ */
 static bool at_the_wall(struct step *s, const struct hr_candidate *c)
 {
-        struct hr_policy_state *state = s->state;
+        struct hr_wall *w = wall_of(s, c);
         uint64_t now = s->in->now_usec;
 
-        if (!past(s, c, HR_STAGE_HOLD))
-                return false;
-        if (state->rehold_bytes > 0 && c->used_bytes < state->rehold_bytes)
+        if (!past(s, c, HR_STAGE_HOLD) || c->used_bytes < w->rehold_bytes)
                 return false;
         if (c->used_bytes >= c->limit_bytes && c->rising)
                 return true;
-        if (state->wall_used_bytes == 0 || state->wall_used_bytes > c->limit_bytes) { /* more: of a larger, shared limit */
-                state->wall_used_bytes = MAX(c->used_bytes, 1);
-                state->wall_usec = now;
+        if (w->peak_bytes == 0) {
+                w->peak_bytes = w->base_bytes = MAX(c->used_bytes, 1);
+                w->since_usec = now;
                 if (growing(c))
                         s->out->look_again_usec = MIN(s->out->look_again_usec, now + LOOK_USEC);
                 return !s->in->means.braked && c->rising && c->left_min_usec <= UNBRAKED_USEC;
         }
-        uint64_t risen = hr_sub(c->used_bytes, state->wall_used_bytes);
-        if (risen <= NOISE_BYTES || !growing(c))
-                return false;
-        /* Two paces: since the wall, and what the forecast saw last. The shorter time counts. */
-        uint64_t elapsed = hr_sub(now, state->wall_usec);
-        uint64_t times = hr_sub(c->limit_bytes, c->used_bytes) / risen; /* as much again, this often, till the limit */
-        uint64_t left = times > UINT32_MAX ? HR_USEC_NEVER : (times + 1) * elapsed;
-        return MIN(left, c->left_min_usec) <= s->policy->reach_usec;
+        uint64_t headroom = hr_sub(c->limit_bytes, c->used_bytes);
+        uint64_t risen = hr_sub(c->used_bytes, w->base_bytes);
+        uint64_t elapsed = hr_sub(now, w->since_usec);
+        w->peak_bytes = MAX(w->peak_bytes, c->used_bytes);
+        if (risen > MAX(NOISE_BYTES, headroom / WALL_SHARE) && growing(c)) {
+                uint64_t left = elapsed * (headroom / risen + 1); /* as much again, this often, till the limit: at most 33 */
+                if (MIN(left, c->left_min_usec) <= s->policy->reach_usec)
+                        return true;
+        }
+        if (elapsed >= WALL_WINDOW_USEC) {
+                w->base_bytes = w->peak_bytes;
+                w->since_usec = now;
+        }
+        return false;
 }
 
-static void forget_the_wall(struct step *s)
+static void forget_walls(struct step *s)
 {
-        /* One point below the level, so that noise at the level does not start it anew each time. */
-        if (s->state->wall_used_bytes > 0 && level_on(s, HR_STAGE_HOLD) &&
-                s->ratio + 100 < s->policy->level_permyriad[HR_STAGE_HOLD])
-                s->state->wall_used_bytes = 0;
-        if (s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[HR_STAGE_HOLD])
-                s->state->rehold_bytes = 0;
+        uint32_t level = s->policy->level_permyriad[HR_STAGE_HOLD];
+        for (size_t i = 0; i < s->in->sample->candidate_count; i++) {
+                const struct hr_candidate *c = &s->in->sample->candidates[i];
+                struct hr_wall *w = &s->state->wall[i];
+                uint32_t ratio = c->limit_bytes == HR_BYTES_NONE ? 0 : hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
+                /* One point below the level, so that noise at the level does not start it anew each time. */
+                if (level == HR_PERMYRIAD_OFF || ratio + 100 < level)
+                        w->peak_bytes = 0;
+                if (level == HR_PERMYRIAD_OFF || ratio + s->policy->margin_permyriad < level)
+                        w->rehold_bytes = 0;
+        }
+}
+
+static void begin_walls_anew(struct step *s, bool rehold_too)
+{
+        for (size_t i = 0; i < HR_CANDIDATES_MAX; i++) {
+                s->state->wall[i].peak_bytes = 0;
+                if (rehold_too)
+                        s->state->wall[i].rehold_bytes = 0;
+        }
 }
 
 static bool is_shared(const struct hr_candidate *c)
@@ -243,7 +271,7 @@ static void tell_passed_over(struct step *s, enum hr_stage stage, const char *ac
         if (s->state->told_passed & (1 << stage))
                 return;
         s->state->told_passed |= 1 << stage;
-        note(s, stage, action, "passed over", "%s; %s", why, NUMBERS(s));
+        note(s, s->state->stage, action, "passed over", "%s; %s", why, NUMBERS(s));
 }
 
 /* The hold is over, or must not be: by interrupt where it is on, else by kill where that is on; else false. */
@@ -344,7 +372,7 @@ static void let_go(struct step *s)
 {
         s->state->owner_held = false;
         s->state->raising = false;
-        s->state->wall_used_bytes = 0;
+        begin_walls_anew(s, false);
         if (!s->binding || !past(s, s->binding, HR_STAGE_CHECKPOINT))
                 forget_above(s->state, stage_by_level(s));
         enter(s, HR_PHASE_WATCH, stage_by_level(s), 0);
@@ -354,7 +382,7 @@ static void thaw_with_room(struct step *s, const char *why)
 {
         s->out->actions |= HR_ACT_THAW | (s->state->fused ? HR_ACT_UNFUSE : 0);
         s->state->fused = false;
-        s->state->rehold_bytes = 0;
+        begin_walls_anew(s, true);
         note(s, stage_by_level(s), "thaw", "done", "goes on: %s; %s", why, NUMBERS(s));
         let_go(s);
 }
@@ -366,8 +394,8 @@ static void thaw_without_room(struct step *s, const char *why)
         s->state->fused |= fuse;
         /* Held again half way to the limit, not at once: it was told to go on. */
         if (s->binding && s->binding->limit_bytes != HR_BYTES_NONE)
-                s->state->rehold_bytes =
-                        s->binding->used_bytes + hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
+                wall_of(s, s->binding)->rehold_bytes = s->binding->used_bytes +
+                        hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
         note(s, stage_by_level(s), "thaw", "done", "goes on without more room: %s%s; %s", why,
                 fuse ? "; its next large allocation becomes a MemoryError" : "", NUMBERS(s));
         let_go(s);
@@ -710,7 +738,7 @@ static bool answer(struct step *s)
                         thaw_without_room(s, "its owner said so");
                 return true;
         case HR_ASK_ROOM:
-                state->wall_used_bytes = 0;
+                begin_walls_anew(s, true);
                 if (held || s->in->frozen) {
                         thaw_with_room(s, state->raising ? "its limit was raised, as the policy allows" : "its limit was raised");
                 } else if (state->fused) {
@@ -755,7 +783,7 @@ void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input 
                         s.ratio = ratio;
                 }
         }
-        forget_the_wall(&s);
+        forget_walls(&s);
         tell_outcomes(&s);
         bool done = state->phase == HR_PHASE_SAVE && input->save != HR_SAVE_NONE && input->save != HR_SAVE_RUNNING;
         if (done)
@@ -791,8 +819,8 @@ uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct h
         uint64_t hold = policy->level_permyriad[HR_STAGE_HOLD];
         if (hold != HR_PERMYRIAD_OFF && hr_ratio_permyriad(used_bytes, limit_bytes) >= hold)
                 next = MIN(next, used_bytes + hr_sub(limit_bytes, used_bytes) / 2);
-        if (state->rehold_bytes > used_bytes)
-                next = MIN(next, state->rehold_bytes);
+        if (state->wall[0].rehold_bytes > used_bytes)
+                next = MIN(next, state->wall[0].rehold_bytes);
         return next;
 }
 

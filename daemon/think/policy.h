@@ -86,6 +86,14 @@ enum hr_phase {
         HR_PHASE_COUNT,
 };
 
+/* What was seen of one limit past the hold level. */
+struct hr_wall {
+        uint64_t peak_bytes;   /* the most that was used there; 0: it is not past the level */
+        uint64_t base_bytes;   /* that peak when the window began in which a rise is looked for */
+        uint64_t since_usec;   /* when it began */
+        uint64_t rehold_bytes; /* resumed without room: held again only above this; 0: not so */
+};
+
 struct hr_policy_state {
         enum hr_phase phase, after_brake;
         enum hr_stage stage;
@@ -95,9 +103,7 @@ struct hr_policy_state {
         uint64_t step_usec;        /* of the step before, 0: none */
         uint64_t held_short_usec;  /* held while what is shared was short */
         uint64_t trim_usec, save_usec; /* the last; 0: none */
-        uint64_t wall_used_bytes;  /* used when it was first seen past the hold level; 0: it is not */
-        uint64_t wall_usec;
-        uint64_t rehold_bytes;     /* resumed without room: held again only above this; 0: not so */
+        struct hr_wall wall[HR_CANDIDATES_MAX]; /* one for each candidate of the sample, in its order */
         bool trim_spent, save_spent; /* once for each crossing */
         bool owner_held;
         bool fused;

@@ -10,6 +10,7 @@
 set -u
 B=$(cd "${1:?BUILD_DIR}" && pwd) || exit 1
 shift
+# shellcheck disable=SC2010,SC2046,SC2086,SC3045 # lists of words are split on purpose; dash has ulimit -n and -H
 parts=${*:-idle sample jobs brake}
 jobs=${HR_BENCH_JOBS:-1000} rest=${HR_BENCH_REST:-45}
 python=/usr/bin/python3

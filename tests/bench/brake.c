@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The simplest brake that there can be, to compare the daemon's with: reads one usage file without a pause, and
- * freezes as soon as it stands at a level.
+ * The simplest brake that there can be, to compare the daemon's with: reads one usage file without a pause,
+ * and freezes as soon as it stands at a level.
  *
  *   brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES     prints the usage in bytes once the group is frozen
  */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What one look at one cgroup job below its next threshold costs, against a bare pread of the same descriptor.
+ * What one look at one cgroup job below its next threshold costs, against a bare pread of the same
+ * descriptor.
  *
  *   sample GROUP CONTROL          measures; prints "RATIO LOOK_NSEC PREAD_NSEC"
  *   sample GROUP CONTROL LOOKS    looks so often and does nothing else: for strace, which counts the calls
  *
  * GROUP is a path below the memory hierarchy's mount, CONTROL the cgroup below the unified one whose
- * cgroup.events tells the end, "" for none. The daemon's own objects do the looking: hr_job_sense, the judgement
- * that nothing has changed, and the plan for the next look. Both are timed in turns of some milliseconds, and
- * the ratio is that of each turn's pair, its median printed: what else runs here hits both.
+ * cgroup.events tells the end, "" for none. The daemon's own objects do the looking: hr_job_sense, the
+ * judgement that nothing has changed, and the plan for the next look. Both are timed in turns of some
+ * milliseconds, and the ratio is that of each turn's pair, its median printed: what else runs here hits both.
  */
 
 #include <errno.h>
@@ -22,8 +23,8 @@
 #include "manager.h"
 
 #define TURNS 301
-#define LOOKS 2000            /* in a turn */
-#define APART_USEC 10000U     /* between two looks, in the job's time */
+#define LOOKS 2000        /* in a turn */
+#define APART_USEC 10000U /* between two looks, in the job's time */
 
 static struct hr_manager manager;
 static uint64_t job_usec = HR_USEC_PER_SEC;

@@ -163,7 +163,8 @@ static int append_job(sd_bus_message *m, const struct job *job)
         return sd_bus_message_append(m, HR_BUS_STATUS_STRUCT, job->id, job->name, "ana", (uint32_t)1000,
                 daemon_state.kind, "/user.slice/a\033[31m\"b\\c", "", (uint32_t)job->pid, job->stage,
                 strcmp(job->stage, "hold") == 0, job->used_bytes, (uint64_t)4096, job->limit_bytes,
-                job->limit_bytes, "own", (uint64_t)1048576,
+                job->limit_bytes, job->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(job->limit_bytes, job->used_bytes),
+                "own", (uint64_t)1048576,
                 job->limit_bytes == HR_BYTES_NONE ? HR_USEC_NEVER : (uint64_t)12600000,
                 job->limit_bytes == HR_BYTES_NONE ? HR_USEC_NEVER : (uint64_t)20000000, (uint64_t)0,
                 job->used_bytes, job->policy, job->reason, 0);
