@@ -19,6 +19,7 @@
 
 #define LIMITS_AGE_USEC (5 * HR_USEC_PER_SEC) /* somebody else may have changed the limit; events tell sooner */
 #define MOVED_SHARE 64
+#define PSS_PATIENCE_USEC HR_USEC_PER_SEC /* reading it took 430 ms for 32 processes that share 1 GiB */
 
 struct hr_job *hr_job_free(struct hr_job *job)
 {
@@ -210,7 +211,12 @@ static int read_limits(struct hr_job *job, uint64_t now_usec)
         return 0;
 }
 
-static int sense_tree(struct hr_job *job)
+/*
+ * What is shared is counted once for each process in the bound; the PSS says how much that was. Until it is known, a
+ * family whose bound alone crosses the next threshold is not judged: a pool that shares its data would look as if it
+ * had grown manifold at once.
+ */
+static int sense_tree(struct hr_job *job, uint64_t now_usec)
 {
         struct hr_usage usage;
         int r = hr_tree_read_usage(job->proc_path, job->tree, &usage);
@@ -219,10 +225,18 @@ static int sense_tree(struct hr_job *job)
         uint64_t bound = hr_account_used(HR_KIND_PROCESS, &usage, &job->cache_bytes);
         job->current_bytes = bound;
         job->swap_bytes = usage.swap_bytes;
-        /* What is shared is counted once for each process in the bound; the PSS, once known, says how much that was. */
-        job->used_bytes = job->pss_bytes > 0 && bound > 0 && bound < job->pss_bound_bytes + job->pss_bound_bytes / 8
-                ? hr_sub(job->pss_bytes + bound, job->pss_bound_bytes)
-                : bound;
+        bool fresh = job->pss_bytes > 0 && bound < job->pss_bound_bytes + job->pss_bound_bytes / 8;
+        uint64_t threshold = job->threshold_bytes > 0 ? job->threshold_bytes : job->own_limit_bytes / 2;
+        if (fresh || job->tree->member_count < 2 || bound < threshold) {
+                job->pss_since_usec = 0;
+        } else {
+                if (job->pss_since_usec == 0)
+                        job->pss_since_usec = now_usec;
+                if (now_usec < job->pss_since_usec + PSS_PATIENCE_USEC)
+                        return -EAGAIN;
+        }
+        bool of_use = fresh || (job->pss_bytes > 0 && job->tree->member_count > 1);
+        job->used_bytes = of_use && bound > 0 ? hr_sub(job->pss_bytes + bound, job->pss_bound_bytes) : bound;
         return 0;
 }
 
@@ -242,7 +256,7 @@ int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full)
 
         job->small = false;
         if (job->kind == HR_KIND_PROCESS) {
-                r = sense_tree(job);
+                r = sense_tree(job, now_usec);
                 if (r != 0)
                         return r;
         } else {

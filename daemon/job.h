@@ -73,6 +73,7 @@ struct hr_job {
         bool wire_due;                   /* it fills too fast for a tripwire; armed when it has calmed down */
         bool high_busy, trim_busy, limit_busy, pss_busy; /* the helper is at it */
         uint64_t pss_bytes, pss_bound_bytes; /* last PSS, and the bound when it was read; 0: none */
+        uint64_t pss_since_usec;         /* a PSS is awaited before anything is judged; 0: not */
 
         /* what came in */
         enum hr_ask ask;
@@ -111,7 +112,8 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret);
 
 /*
  * Reads the job. full: all counters; else one pread, and the rest only where usage is above the next
- * threshold or has moved. Returns 0, HR_SENSE_GONE when nobody is left, -errno.
+ * threshold or has moved. Returns 0, HR_SENSE_GONE when nobody is left, -errno; -EAGAIN: what a tree uses is not known
+ * before its PSS is, the last values stay.
  */
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full);
 /* The sample that the ladder judges: the own limit first, then what is shared. */

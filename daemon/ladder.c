@@ -174,7 +174,7 @@ static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_us
         if (job->state.phase == HR_PHASE_HELD) {
                 struct hr_target t;
                 hr_job_target(job, &t);
-                in->signal_pending = job->freezer != HR_FREEZER_STOP && hr_signal_pending(&t);
+                in->signal_pending = hr_signal_pending(&t);
         }
 }
 
@@ -309,7 +309,7 @@ static void act(struct hr_manager *m, struct hr_job *job, const struct hr_sample
                 (void)hr_signal_all(&t, SIGINT, false);
         if (a & HR_ACT_TERMINATE)
                 (void)hr_signal_all(&t, SIGTERM, false);
-        if (a & (HR_ACT_THAW | HR_ACT_FREEZE | HR_ACT_INTERRUPT))
+        if (a & (HR_ACT_THAW | HR_ACT_INTERRUPT)) /* not with the freeze: until that is complete, it is the brake */
                 lift_wire(job);
         if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen))
                 act_thaw(m, job, &t);
@@ -349,6 +349,8 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
         uint64_t want = HR_BYTES_NONE;
 
         job->wire_due = false;
+        if (job->armed.frozen && !job->frozen)
+                return; /* being frozen: the tripwire brakes it until it stands */
         if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy || (v2 && (!job->owned || job->wire.fd < 0)))
                 return;
         bool runs = job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE;
@@ -519,7 +521,8 @@ static void check_file(struct hr_manager *m, struct hr_job *job)
 static void check_pss(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
-        if (job->kind != HR_KIND_PROCESS || job->pss_busy || job->used_bytes < job->threshold_bytes || job->tree->member_count < 2)
+        bool asks = job->pss_since_usec > 0 || job->used_bytes >= job->threshold_bytes;
+        if (job->kind != HR_KIND_PROCESS || job->pss_busy || !asks || job->tree->member_count < 2)
                 return;
         if (job->pss_bound_bytes > 0 && job->current_bytes < job->pss_bound_bytes + job->pss_bound_bytes / 50)
                 return; /* hardly more than when it was read last */
@@ -585,6 +588,11 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         int r = sense(m, job, now_usec, full);
         if (r == HR_SENSE_GONE) {
                 hr_ladder_end(m, job);
+                return;
+        }
+        if (r == -EAGAIN) { /* the answer brings the next look */
+                check_pss(m, job);
+                job->next_usec = now_usec + BUSY_LOOK_USEC;
                 return;
         }
         if (r < 0) { /* it can't be read just now: the last good values stay, the next look comes */

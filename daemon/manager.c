@@ -700,6 +700,9 @@ static int on_reloaded(sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint
                 job->next_usec = 0;
         }
         hr_config_free(old);
+        int r = hr_watch_reload(m);
+        if (r < 0)
+                hr_manager_say(m, "error", "[match] rules don't work: new cgroups can't be seen (%s)", strerror(-r));
         hr_manager_say(m, "info", "configuration read again%s%s", text[0] ? ": " : "", text);
         hr_manager_schedule(m);
         return 0;

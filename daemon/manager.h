@@ -112,4 +112,5 @@ void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct h
 
 /* watch.c: cgroups that appear, and [match] rules */
 int hr_watch_start(struct hr_manager *m);
+int hr_watch_reload(struct hr_manager *m); /* the rules are new: everything is looked at again */
 void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);

@@ -454,8 +454,10 @@ static void verb_policy_job(struct hr_manager *m, struct hr_command *c, struct h
         hr_job_state(job, &state);
         job->record_fd = hr_close(job->record_fd);
         (void)hr_state_create(m->runtime_dir, &state, &job->record_fd); /* said at the start if the directory can't be written */
-        answer(m, c, 0, "%s: policy %s", NAMED(job), c->policy);
-        job->next_usec = 0;
+        char name[HR_ID_MAX + HR_NAME_MAX + 4];
+        named(job, name, sizeof(name));
+        hr_ladder_look(m, job, hr_now_usec(), true); /* shown and judged by it at once; it may end the job */
+        answer(m, c, 0, "%s: policy %s", name, c->policy);
 }
 
 static void verb_follow(struct hr_manager *m, struct hr_command *c, struct hr_job *job)

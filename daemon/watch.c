@@ -179,6 +179,14 @@ int hr_watch_start(struct hr_manager *m)
         return r < 0 ? r : hr_discover_scan(m->discover);
 }
 
+int hr_watch_reload(struct hr_manager *m)
+{
+        m->discover_source = sd_event_source_disable_unref(m->discover_source);
+        m->discover = hr_discover_free(m->discover);
+        waiting_count = 0;
+        return hr_watch_start(m);
+}
+
 /* now_usec 0: only asks when the next look is due. */
 void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec)
 {

@@ -180,8 +180,9 @@ static int place_in_scope(const struct hr_hierarchy *h, bool user, pid_t pid, co
 static int place_below(const struct hr_hierarchy *h, pid_t pid, const char *id, const char *own, uint64_t limit_bytes,
         struct hr_placement *ret)
 {
-        char leaf[HR_ID_MAX + 16];
-        snprintf(leaf, sizeof(leaf), "/headroom-%s", id);
+        char leaf[HR_ID_MAX + 32];
+        /* With the pid: another daemon, or one before us, may have a job of this id below the same group. */
+        snprintf(leaf, sizeof(leaf), "/headroom-%s-%d", id, (int)pid);
         int r = join(ret->cgroup, sizeof(ret->cgroup), strcmp(own, "/") == 0 ? "" : own, leaf);
         if (r >= 0)
                 r = hr_limit_make_group(ret->cgroup, limit_bytes, h->memory_version, pid);

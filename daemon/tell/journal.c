@@ -89,6 +89,15 @@ static size_t find_action(const struct hr_event *event)
         return i;
 }
 
+/* A line of the daemon's own says by its outcome how grave it is. */
+static int own_priority(const struct hr_event *event, int otherwise)
+{
+        return strcmp(event->outcome, "error") == 0 ? LOG_ERR
+                : strcmp(event->outcome, "warning") == 0 ? LOG_WARNING
+                : strcmp(event->outcome, "info") == 0    ? LOG_INFO
+                                                         : otherwise;
+}
+
 struct fields {
         size_t count;
         char text[FIELDS_MAX][FIELD_MAX_BYTES];
@@ -114,15 +123,18 @@ void hr_journal_event(const struct hr_event *event)
         struct fields f = {.count = 0};
         bool failed = strcmp(event->outcome, "failed") == 0;
 
-        snprintf(message + key, sizeof(message) - key, "%s%s%s%s: %s%s%s: %s", event->job,
-                event->name[0] ? " (" : "", event->name, event->name[0] ? ")" : "", event->action,
-                event->outcome[0] ? " " : "", event->outcome, event->reason);
+        if (event->job[0] == '\0') /* the daemon's own, which the deciding thread can't write itself */
+                snprintf(message + key, sizeof(message) - key, "%s", event->reason);
+        else
+                snprintf(message + key, sizeof(message) - key, "%s%s%s%s: %s%s%s: %s", event->job,
+                        event->name[0] ? " (" : "", event->name, event->name[0] ? ")" : "", event->action,
+                        event->outcome[0] ? " " : "", event->outcome, event->reason);
         if (!to_journal) {
                 to_stderr(message + key);
                 return;
         }
 
-        add(&f, "PRIORITY=%d", failed ? LOG_ERR : actions[action].priority);
+        add(&f, "PRIORITY=%d", failed ? LOG_ERR : own_priority(event, actions[action].priority));
         add(&f, "SYSLOG_IDENTIFIER=headroomd");
         add(&f, "MESSAGE_ID=%s", actions[action].message_id);
         add(&f, "HR_JOB=%s", event->job);

@@ -63,15 +63,26 @@ void hr_peers_sweep(struct hr_peers *peers, enum hr_peers_which which)
         }
 }
 
-/* A place for one more peer of this user; -EMFILE: none. */
+static bool follows(const struct hr_peer *p)
+{
+        for (size_t i = 0; i < HR_PEER_FOLLOWS_MAX; i++)
+                if (p->follows[i][0] != '\0')
+                        return true;
+        return false;
+}
+
+/*
+ * A place for one more peer of this user; -EMFILE: none. A `run` that follows its job does not count, within
+ * its own bound: with eight jobs under way their owner could not answer the one that is held.
+ */
 static int find_place(const struct hr_peers *peers, uid_t uid, size_t *ret)
 {
-        size_t place = HR_BUS_PEERS_MAX, of_user = 0;
+        size_t place = HR_BUS_PEERS_MAX, of_user = 0, followers = 0;
 
         for (size_t i = HR_BUS_PEERS_MAX; i-- > 0;) {
                 if (!peers->all[i])
                         place = i;
-                else if (peers->all[i]->caller.uid == uid)
+                else if (peers->all[i]->caller.uid == uid && (!follows(peers->all[i]) || ++followers > HR_PEERS_FOLLOWERS_MAX))
                         of_user++;
         }
         if (place == HR_BUS_PEERS_MAX || of_user >= (uid == 0 ? HR_PEERS_ROOT_MAX : HR_BUS_PEERS_PER_USER))

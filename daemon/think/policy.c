@@ -29,7 +29,9 @@
 #define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC)  /* a task in D state may never freeze: go on without */
 #define ROOM_SETTLE_USEC (1 * HR_USEC_PER_SEC)      /* room must last this long before a held job is let go */
 #define RAISE_PATIENCE_USEC (3 * HR_USEC_PER_SEC)   /* a limit not raised by then won't be; writes took up to 1.7 s */
+#define ENDING_WALL_PERMYRIAD 9950                  /* closer than any hold: it has been told to end, and needs the room */
 #define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
+#define HOST_FULL_PERMYRIAD 9000                    /* below, its numbers stand there only for want of another limit */
 #define NOISE_BYTES (64 * HR_KIB)                   /* per-CPU charge batches of the kernel make usage jump by this much */
 
 struct step {
@@ -86,9 +88,10 @@ static const char *numbers(const struct step *s, char *buf, size_t size)
         hr_units_format_bytes(limit, c->limit_bytes);
         hr_units_format_level(level, s->ratio);
         format_left(left, sizeof(left), c);
-        const char *whose = c->source == HR_SOURCE_HOST ? "the host is full, not your limit: "
-                : c->source == HR_SOURCE_ANCESTOR       ? "the limit shared with others: "
-                                                        : "";
+        const char *whose = c->source == HR_SOURCE_ANCESTOR         ? "the limit shared with others: "
+                : c->source != HR_SOURCE_HOST                       ? ""
+                : s->ratio >= HOST_FULL_PERMYRIAD                   ? "the host is full, not your limit: "
+                                                                    : "the host's memory: ";
         if (c->growth_bytes_per_second > 0)
                 snprintf(buf, size, "%s%s of %s used (%s), growing %s/s, %s", whose, used, limit, level,
                         hr_units_format_bytes(rate, c->growth_bytes_per_second), left);
@@ -688,9 +691,12 @@ static void phase_ending(struct step *s)
                 }
                 return;
         }
-        /* Its handlers grow into the wall: it waits frozen for what comes next, instead of dying there. */
-        if (state->deadline_usec > 0 && !s->in->frozen && s->in->means.can_freeze && s->binding && s->binding->rising && s->ratio >= 9900 &&
-                s->binding->source == HR_SOURCE_OWN)
+        /*
+         * Its handlers grow into the wall: it waits frozen for what comes next, instead of dying there. With a fuse they
+         * can't, and are left to their work.
+         */
+        if (state->deadline_usec > 0 && !state->fused && !s->in->frozen && s->in->means.can_freeze && s->binding && s->binding->rising &&
+                s->ratio >= ENDING_WALL_PERMYRIAD && s->binding->source == HR_SOURCE_OWN)
                 s->out->actions |= HR_ACT_FREEZE;
 }
 
@@ -734,7 +740,9 @@ static bool answer(struct step *s)
                         note(s, state->stage, "freeze", "passed over", "%s", s->in->means.no_freeze);
                 return true;
         case HR_ASK_RESUME:
-                if (held || s->in->frozen)
+                if (held && state->owner_held && s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[HR_STAGE_HOLD])
+                        thaw_with_room(s, "its owner said so");
+                else if (held || s->in->frozen)
                         thaw_without_room(s, "its owner said so");
                 return true;
         case HR_ASK_ROOM:

@@ -7,10 +7,10 @@
 # a core. Nothing is asserted. What this machine can't do is left out with its reason. A private daemon does the work;
 # it, the jobs and their cgroups are gone at the end, also after ctrl-C.
 # HR_BENCH_JOBS (1000) and HR_BENCH_REST (45 s until all are at rest) make it shorter for a try.
+# shellcheck disable=SC2010,SC2046,SC2086,SC3045 # lists of words are split on purpose; dash has ulimit -n and -H
 set -u
 B=$(cd "${1:?BUILD_DIR}" && pwd) || exit 1
 shift
-# shellcheck disable=SC2010,SC2046,SC2086,SC3045 # lists of words are split on purpose; dash has ulimit -n and -H
 parts=${*:-idle sample jobs brake}
 jobs=${HR_BENCH_JOBS:-1000} rest=${HR_BENCH_REST:-45}
 python=/usr/bin/python3
@@ -220,17 +220,16 @@ jobs() {
 		"$(awk -v kib=$((after - before)) -v n=$((jobs - first)) 'BEGIN { printf "%.2f KiB", kib / n }')" "4 KiB" \
 		"VmRSS after $first and after $jobs jobs"
 	row "  headroomd with $jobs jobs, VmRSS" "$(mib "$after")" "" ""
+	status_of_all
+
+	say "$rest s until all are at rest, then 30 s and 10 s more"
+	sleep "$rest"
 	if [ "$version" = 1 ]; then
 		armed=$(($(eventfds) - without))
 	else
 		armed=$(headroom status --json | sed -n 's|.*"cgroup": "\([^"]*\)".*|'"$memory"'\1/memory.high|p' | xargs cat | grep -vc max)
 	fi
 	row "  tripwires armed" "$armed" "$jobs" "$([ "$version" = 1 ] && echo 'the eventfds in ls -l /proc/PID/fd' || echo "memory.high of each group")"
-
-	status_of_all
-
-	say "$rest s until all are at rest, then 30 s and 10 s more"
-	sleep "$rest"
 	start=$(cpu_nsec) woken=$(wakeups)
 	sleep 30
 	row "CPU time with $jobs jobs at rest" \
@@ -271,13 +270,11 @@ PYTHON
 fill='import os, sys, time
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.01)
-x = b"x" * (900 << 20)
+x = b"x" * (1200 << 20)
 time.sleep(60)'
-level=$((512 << 20))
+level=$(((1 << 30) * 97 / 100)) # the hold of policy default
 
-is_frozen() { grep -q 'frozen 1' "$1/cgroup.events"; }
-
-# NAME POLICY: fills a job at full speed; prints by how many MiB it was past the level once it was frozen.
+# NAME POLICY: fills a job at full speed; prints by how many MiB it was past the level once it was frozen, or "lost".
 past_level() {
 	rm -f "$D/go"
 	run_job --limit 1G --policy "$2" --name "$1" -- $python -c "$fill" "$D/go" || return 1
@@ -285,40 +282,50 @@ past_level() {
 	[ -n "$control" ] || return 1
 	sleep 2 # it is at rest
 	if [ "$2" = observe ]; then
-		timeout 30 "$B/tests/bench/brake" "$memory$group/$usage_file" "$unified$control" "$level" >"$D/used" &
+		timeout 30 "$B/tests/bench/brake" "$memory$group/$usage_file" "$unified$control" "$level" >"$D/used" 2>/dev/null &
 		looping=$!
 		sleep 0.2
 		: >"$D/go"
-		wait "$looping" || return 1
+		wait "$looping"
 	else
 		: >"$D/go"
-		wait_for 30 is_frozen "$unified$control" || return 1
-		cat "$memory$group/$usage_file" >"$D/used"
+		wait_for 30 stopped_or_gone "$unified$control"
+		cat "$memory$group/$usage_file" >"$D/used" 2>/dev/null
 	fi
-	awk -v level="$level" '{ printf "%.1f\n", ($1 - level) / 1048576 }' "$D/used"
-	# The loop's freeze is not the daemon's to undo. SIGKILL ends a frozen job of the unified hierarchy.
-	kill -KILL $(cat "$unified$control/cgroup.procs")
+	sleep 0.5 # one that met its limit is ended by now
+	if is_frozen "$unified$control"; then
+		awk -v level="$level" '{ printf "%.1f\n", ($1 - level) / 1048576 }' "$D/used"
+		# The loop's freeze is not the daemon's to undo. SIGKILL ends a frozen job of the unified hierarchy.
+		kill -KILL $(cat "$unified$control/cgroup.procs")
+	else
+		echo lost
+	fi
 }
-middle() { sort -n | sed -n 3p; } # of five
+is_frozen() { grep -q 'frozen 1' "$1/cgroup.events" 2>/dev/null; }
+stopped_or_gone() { ! grep -q 'populated 1' "$1/cgroup.events" 2>/dev/null || is_frozen "$1"; }
+verdict() { # FILE: five lines of past_level
+	grep -v lost "$1" | sort -n | awk -v lost="$(grep -c lost "$1")" '{ value[NR] = $1 }
+		END { if (NR) printf "%s MiB of 31, ", value[int((NR + 1) / 2)]; printf "%d of 5 kept", 5 - lost }'
+}
 
 brake() {
-	what="past the level when frozen, at full speed"
+	what="past the hold level when frozen, at full speed"
 	if [ "$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)" -lt $((3 << 20)) ]; then
 		left_out "$what" "needs 3 GiB of memory"
 		return
 	fi
 	say "a job at full speed is braked, five times by headroomd and five times by a bare loop"
-	start_daemon '[policy brake]' 'notice = off' 'trim = off' 'checkpoint = off' 'hold = 50%'
+	start_daemon ''
 	: >"$D/ours" && : >"$D/bare"
 	for i in 1 2 3 4 5; do
-		if ! past_level "o$i" brake >>"$D/ours" || ! past_level "b$i" observe >>"$D/bare"; then
+		if ! past_level "o$i" default >>"$D/ours" || ! past_level "b$i" observe >>"$D/bare"; then
 			left_out "$what" "no cgroup that can be frozen here: $(tail -n 1 "$D/errors")"
 			stop_daemon
 			return
 		fi
 	done
-	row "$what" "$(middle <"$D/ours") MiB of 1 GiB" "" "median of 5; policy with hold = 50%, limit 1G"
-	row "  a loop without a pause" "$(middle <"$D/bare") MiB of 1 GiB" "" "tests/bench/brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES"
+	row "$what" "$(verdict "$D/ours")" "" "the median of 5; limit 1G, hold at 97 %"
+	row "  a loop without a pause" "$(verdict "$D/bare")" "" "tests/bench/brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES"
 	stop_daemon
 }
 

@@ -83,11 +83,13 @@ def attach_a_cgroup(s):
 
 @scenario("cgroup")
 def limit_by_somebody_else(s):
-    """A limit that somebody else writes on the job's cgroup is seen and judged by."""
+    """A limit that somebody else writes on the job's cgroup is seen once the job moves, and judged by."""
     s.daemon()
     group = s.make_group("theirs")
     set_limit(group, 300)
-    program = start_program(s, "nap", "--to", "40", "--rest", "60", group=group)
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "90", "--rate", "6", "--rest", "60", "--state", s.work + "/state"],
+                      group=group)
+    wait_until("it lives there", lambda: read_text(MEMORY + group + "/cgroup.procs").split())
     s.must("attach", group, "--name", "theirs")
     same("read", s.own_limit("theirs"), 300 * MIB)
     set_limit(group, 100)

@@ -59,6 +59,12 @@ def is_alive(pid):
     return stat != "" and stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def rss_of(pid):
+    """What it has in memory that is its own, by the kernel's word."""
+    found = re.search(r"RssAnon:\s+(\d+)", read_text(f"/proc/{pid}/status"))
+    return int(found.group(1)) << 10
+
+
 def state_of(pid):
     return (read_text(f"/proc/{pid}/stat", "").rpartition(")")[2].split() or ["gone"])[0]
 
@@ -135,7 +141,10 @@ class Scene:
         self.kind, self.user = kind, NOBODY if kind == "process" and os.getuid() == 0 else None
         self.directory = tempfile.mkdtemp(prefix="headroom-jobs-")
         os.chmod(self.directory, 0o755)
-        self.runtime, self.work = (os.path.join(self.directory, name) for name in ("run", "work"))
+        # As /run is, so that no record waits for a disk.
+        shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else self.directory
+        self.runtime = os.path.join(shared, os.path.basename(self.directory) + "-run")
+        self.work = os.path.join(self.directory, "work")
         self.socket = os.path.join(self.runtime, "bus")
         self.config = os.path.join(self.directory, "headroom.conf")
         self.cgroups, self.processes, self.mounts, self.runs = [], [], [], 0
@@ -263,7 +272,7 @@ class Scene:
         """Its status once it is held, by Headroom's word and the kernel's."""
         def held():
             status = self.status(job)
-            return status and status["frozen"] and status
+            return status and status["frozen"] and status["stage"] == "hold" and status
         status = wait_until(f"{job} is held", held, seconds, lambda: (self.told(job), self.log()))
         check("held: it stands still", self.stands_still(status), self.told(job))
         return status
@@ -362,6 +371,7 @@ class Scene:
             subprocess.run(["umount", "-l", path], check=False)
         for path in self.cgroups:
             wait_until(f"{path} goes", lambda p=path: self.remove_groups(p), 20)
+        shutil.rmtree(self.runtime, ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
         check("every process has ended", not left, left)
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import time
 
-from jobs_kit import MIB, PYTHON, Skip, check, read_text, same, scenario, state_of, wait_until
+from jobs_answers import start_nap
+from jobs_kit import MIB, Scene, Skip, check, read_text, same, scenario, state_of, wait_until
 
 
 def helper_of(s, daemon):
@@ -101,8 +102,7 @@ def stopped_in_peace(s):
     """SIGTERM of a private daemon lets held jobs go, with the fuse armed: nothing is frozen after it."""
     daemon = s.daemon()
     held = s.grow("--to", "200", "--rate", "60", limit="72M")
-    asked = s.program("nap", "--to", "20", "--rest", "3")
-    asked.wait_watched()
+    asked = start_nap(s, "--rest", "3")
     s.must("hold", asked.name)
     asked.wait_held()
     held.wait_held()
@@ -120,8 +120,7 @@ def nobody_comes_back(s):
     """kill -9 and no new daemon: after 60 s the helper lets held jobs go by itself, with the fuse armed."""
     daemon = s.daemon()
     held = s.grow("--to", "200", "--rate", "60", limit="72M")
-    asked = s.program("nap", "--to", "20", "--rest", "1")
-    asked.wait_watched()
+    asked = start_nap(s, "--rest", "1")
     s.must("hold", asked.name)
     before = held.wait_held()
     daemon.kill()
@@ -258,7 +257,6 @@ def torn_records(s):
 @scenario("cgroup", "process")
 def two_private_daemons(s):
     """Two private daemons of one user do not meet: each has its own job 1, and ends only that."""
-    from jobs_kit import Scene
     other = Scene.__new__(Scene)
     s.daemon()
     try:
@@ -286,17 +284,14 @@ def two_private_daemons(s):
 def held_over_a_stop_and_start(s):
     """A job that is held when the daemon is told to stop is released, and the next daemon still watches it."""
     daemon = s.daemon()
-    run = s.program("nap", "--to", "20", "--rest", "8")
-    before = run.wait_watched()
+    run = start_nap(s, "--rest", "5")
+    before = run.status()
     s.must("hold", run.name)
     run.wait_held()
     daemon.terminate()
     daemon.wait(30)
-    wait_until("released", lambda: state_of(before["leader_pid"]) in "SR")
+    wait_until("released", lambda: state_of(before["leader_pid"]) in "SRD")
     s.daemon()
     after = run.status()
     check("watched, not held", after and after["job"] == before["job"] and not after["frozen"], (after, s.log()))
     run.check_unharmed(run.wait())
-
-
-_ = PYTHON

@@ -169,7 +169,8 @@ def told_by_hooks(s):
         same("job", environment["HEADROOM_JOB"], held["job"])
         same("name", environment["HEADROOM_NAME"], "teller")
         same("stage", environment["HEADROOM_STAGE"], stage)
-        check("used", 20 * MIB < int(environment["HEADROOM_USED_BYTES"]) < 200 * MIB, environment)
+        least = 0 if stage == "end" else 20 * MIB  # a job on its way out has given back what it had
+        check("used", least <= int(environment["HEADROOM_USED_BYTES"]) < 200 * MIB, environment)
         check("limit", int(environment["HEADROOM_LIMIT_BYTES"]) in (80 * MIB, 200 * MIB), environment)
         check("reason", environment["HEADROOM_REASON"], environment)
         check("deadline", environment["HEADROOM_DEADLINE"].isdigit(), environment)

@@ -10,5 +10,5 @@ for rate in 20 100; do
 	id=$(field "$name" job)
 	is "at $rate MB/s: it ends well" "$(end_of "$name")" 0
 	is "at $rate MB/s: it finishes, never frozen" "$(cat "$work/$name")" 'finished at 9[56] %, frozen 0 times'
-	is "at $rate MB/s: no stage past notice and trim" "$(stages_of "$id" | grep -vE '^(notice|trim) ')" ''
+	is "at $rate MB/s: not held, interrupted or killed" "$(stages_of "$id" | grep -E '^(hold|interrupt|kill) ')" ''
 done
