@@ -652,6 +652,12 @@ static void ends(void **state HR_UNUSED)
                 72 * HOUR_, 9712, 0,                                                                \
                         "interrupt interrupt fuse+interrupt+thaw interrupt:asked,interrupt:started" \
         }
+#define TO_INTERRUPT_UNFUSED                                                                   \
+        TO_HOLD,                                                                               \
+        {                                                                                      \
+                72 * HOUR_, 9712, 0,                                                           \
+                        "interrupt interrupt interrupt+thaw interrupt:asked,interrupt:started" \
+        }
         static const struct life rows[] = {
                 {"SIGINT, SIGTERM, kill, each with its grace",
                         .looks = {TO_INTERRUPT, {29999, 9712, 0, "interrupt interrupt - -"},
@@ -671,15 +677,17 @@ static void ends(void **state HR_UNUSED)
                 {"and is interrupted again at the next crossing",
                         .looks = {TO_INTERRUPT, {100, 6000, 0, "watch ok unfuse+thaw watch:done"},
                                 {MIN_, 9700, 100, NULL}, {2, 9712, 100, "held hold freeze freeze:done"}}},
-                {"its handlers grow into the wall",
-                        .looks = {TO_INTERRUPT, {100, 9800, 100, "interrupt interrupt - -"},
-                                {100, 9900, 100, "interrupt interrupt freeze -"},
-                                {1000, 9900, 0, "interrupt interrupt - -"},
-                                {29000, 9900, 0, "terminate interrupt terminate+thaw terminate:started"},
-                                {100, 9950, 100, "terminate interrupt freeze -"},
-                                {30000, 9950, 0, "kill kill kill kill:started"}}},
-                {"kill switched off: let go, and left to its owner", .keys = "kill=off",
-                        .looks = {TO_INTERRUPT, {30000, 9712, 0, NULL},
+                {"its handlers grow, with a fuse: left to their work",
+                        .looks = {TO_INTERRUPT, {100, 9960, 100, "interrupt interrupt - -"}}},
+                {"its handlers grow into the wall", .keys = "fuse=no",
+                        .looks = {TO_INTERRUPT_UNFUSED, {100, 9900, 100, "interrupt interrupt - -"},
+                                {100, 9950, 100, "interrupt interrupt freeze -"},
+                                {1000, 9950, 0, "interrupt interrupt - -"},
+                                {29000, 9950, 0, "terminate interrupt terminate+thaw terminate:started"},
+                                {100, 9960, 100, "terminate interrupt freeze -"},
+                                {30000, 9960, 0, "kill kill kill kill:started"}}},
+                {"kill switched off: let go, and left to its owner", .keys = "kill=off fuse=no",
+                        .looks = {TO_INTERRUPT_UNFUSED, {30000, 9712, 0, NULL},
                                 {100, 9950, 100, "terminate interrupt freeze -"},
                                 {30000, 9950, 0, "terminate interrupt thaw kill:passed over"},
                                 {1000, 9960, 100, "terminate interrupt - -"},
@@ -876,7 +884,7 @@ static void asked(void **state HR_UNUSED)
                         .looks = {{1000, 3000, 0, NULL},
                                 {1, 3000, 0, "held hold freeze freeze:done", .ask = HR_ASK_HOLD},
                                 {HOUR_, 1000, 0, "held hold - -"},
-                                {1, 1000, 0, "watch ok fuse+thaw thaw:done", .ask = HR_ASK_RESUME}}},
+                                {1, 1000, 0, "watch ok thaw thaw:done", .ask = HR_ASK_RESUME}}},
                 {"held at the wall, then by its owner",
                         .looks = {TO_HOLD, {1000, 9712, 0, "held hold - -", .ask = HR_ASK_HOLD},
                                 {1000, 5000, 0, "held hold - -"}, {10000, 5000, 0, "held hold - -"}}},
