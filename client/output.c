@@ -306,18 +306,34 @@ static void write_text_value(FILE *f, const struct hr_field *field, const void *
         fprintf(f, "%" PRIu64, number_of(field, row));
 }
 
-/* A cell for people, to be freed; never NULL but for want of memory. */
-static char *text_cell(const struct hr_field *field, const void *row)
+/* What cells are written to: one stream for a whole table, since opening one clears 8 KiB. */
+struct scratch {
+        FILE *stream;
+        char *text;
+        size_t size;
+};
+static void scratch_done(struct scratch *s)
 {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *f = open_memstream(&text, &size);
+        if (s->stream)
+                fclose(s->stream);
+        free(s->text);
+}
+#define _scratch_ HR_CLEANUP(scratch_done)
 
-        if (!f)
+/* A cell for people, its title where row is NULL; good until the next one. NULL for want of memory. */
+static char *text_cell(struct scratch *s, const struct hr_field *field, const void *row)
+{
+        if (!s->stream)
+                s->stream = open_memstream(&s->text, &s->size);
+        if (!s->stream)
                 return NULL;
-        write_text_value(f, field, row);
-        fclose(f); /* an error leaves what was written so far, or NULL */
-        return text;
+        rewind(s->stream);
+        if (row)
+                write_text_value(s->stream, field, row);
+        else
+                fputs(field->title, s->stream);
+        fputc('\0', s->stream);
+        return fflush(s->stream) == 0 ? s->text : NULL;
 }
 
 /* ---- tables ---- */
@@ -355,6 +371,7 @@ static void write_json(const struct hr_table *table, const void *rows, size_t co
 
 static void write_detail(const struct hr_table *table, const void *row)
 {
+        _scratch_ struct scratch scratch = {0};
         size_t width = 0;
 
         for (size_t i = 0; i < table->field_count; i++)
@@ -362,11 +379,11 @@ static void write_detail(const struct hr_table *table, const void *row)
                         width = MAX(width, strlen(table->fields[i].label));
         for (size_t i = 0; i < table->field_count; i++) {
                 const struct hr_field *field = &table->fields[i];
-                _free_ char *text = NULL;
+                const char *text;
 
                 if (!field->label)
                         continue;
-                text = text_cell(field, row);
+                text = text_cell(&scratch, field, row);
                 printf("%s:%*s", field->label, (int)(width - strlen(field->label) + 2), "");
                 styled(stdout, STDOUT_FILENO,
                         field->type == HR_TYPE_STAGE ? hr_output_stage_style(text_of(field, row))
@@ -390,6 +407,7 @@ static void write_columns(const struct hr_table *table, const void *rows, size_t
 {
         const struct hr_field *columns[COLUMNS_MAX];
         size_t widths[COLUMNS_MAX], n = 0, before = 0, terminal = terminal_width();
+        _scratch_ struct scratch scratch = {0};
 
         for (size_t i = 0; i < table->field_count && n < COLUMNS_MAX; i++)
                 if (table->fields[i].title)
@@ -397,7 +415,7 @@ static void write_columns(const struct hr_table *table, const void *rows, size_t
         for (size_t c = 0; c < n; c++) {
                 widths[c] = MAX(table->heading ? strlen(columns[c]->title) : 0, columns[c]->width);
                 for (size_t i = 0; i < count && c + 1 < n; i++) {
-                        _free_ char *text = text_cell(columns[c], row_at(table, rows, i));
+                        const char *text = text_cell(&scratch, columns[c], row_at(table, rows, i));
 
                         widths[c] = MAX(widths[c], width_of(text ? text : "?"));
                 }
@@ -406,7 +424,7 @@ static void write_columns(const struct hr_table *table, const void *rows, size_t
         for (size_t i = table->heading ? 0 : 1; i < count + 1; i++) { /* line 0 is the heading */
                 for (size_t c = 0; c < n; c++) {
                         const void *row = i > 0 ? row_at(table, rows, i - 1) : NULL;
-                        _free_ char *text = row ? text_cell(columns[c], row) : strdup(columns[c]->title);
+                        char *text = text_cell(&scratch, columns[c], row);
                         bool last = c + 1 == n, right = is_number(columns[c]->type), is_cut;
                         enum hr_style style = HR_STYLE_PLAIN;
                         int pad;

@@ -57,7 +57,7 @@ struct hr_card {
 
 struct hr_card *hr_card_free(struct hr_card *card); /* returns NULL; accepts NULL */
 void hr_card_write(struct hr_card *card, const struct hr_status *status); /* deciding thread only; never waits */
-void hr_card_read(const struct hr_card *card, struct hr_status *ret);     /* any other thread; retries while written */
+void hr_card_read(const struct hr_card *card, struct hr_status *ret);     /* any thread; retries while written */
 
 /* ---- events ---- */
 

@@ -90,7 +90,6 @@ struct hr_job {
         struct hr_armed armed;
         int record_fd;
         bool frozen;                     /* complete */
-        char last_note[HR_REASON_MAX];   /* for the answer to a verb */
 
         uint64_t oom_kills;
 };

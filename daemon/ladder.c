@@ -75,6 +75,15 @@ static void fill_hint(const struct hr_job *job, enum hr_stage stage, const char 
         }
 }
 
+/* What was told of it last stands on its card alone: a thousand jobs have a thousand of these. */
+void hr_ladder_note(struct hr_job *job, const char *reason)
+{
+        struct hr_status s;
+        hr_card_read(job->card, &s);
+        snprintf(s.reason, sizeof(s.reason), "%s", reason);
+        hr_card_write(job->card, &s);
+}
+
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
         const char *outcome, const char *reason)
 {
@@ -86,7 +95,7 @@ void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stag
         snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
         snprintf(e.reason, sizeof(e.reason), "%s", reason);
         fill_hint(job, stage, action, &e);
-        snprintf(job->last_note, sizeof(job->last_note), "%s", reason);
+        hr_ladder_note(job, reason);
         hr_exchange_event(m->exchange, &e);
 }
 
@@ -448,10 +457,11 @@ static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const
 
 void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
 {
-        struct hr_status s = { 0 };
+        struct hr_status s;
         int binding = hr_account_binding(sample);
         const struct hr_candidate *c = binding >= 0 ? &sample->candidates[binding] : &sample->candidates[0];
 
+        hr_card_read(job->card, &s); /* what was told last stays */
         s.stage = d->stage;
         s.frozen = job->armed.frozen;
         s.used_bytes = job->used_bytes;
@@ -475,7 +485,6 @@ void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const
         snprintf(s.limit_source, sizeof(s.limit_source), "%s",
                 length < sizeof(s.limit_source) ? source : source + length - sizeof(s.limit_source) + 1);
         snprintf(s.policy, sizeof(s.policy), "%s", job->policy->name);
-        snprintf(s.reason, sizeof(s.reason), "%s", job->last_note);
         hr_card_write(job->card, &s);
 }
 

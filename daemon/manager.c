@@ -27,7 +27,7 @@
  * table by token, with the job or the command that waits for it; either may be gone when the answer comes.
  */
 
-#define IDS_AHEAD 1000 /* the number on disk is this far ahead, so that ids are never used again after a crash */
+#define IDS_AHEAD 16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
 #define HELPER_RETRY_USEC (1 * HR_USEC_PER_SEC)
 
 uint64_t hr_now_usec(void)
@@ -64,17 +64,21 @@ struct hr_job *hr_manager_job(struct hr_manager *m, uint32_t slot, const char *i
         return job && strcmp(job->id, id) == 0 ? job : NULL;
 }
 
-uint64_t hr_manager_new_id(struct hr_manager *m)
+static void keep_next_id(struct hr_manager *m, uint64_t id)
 {
         static struct hr_helper_request q;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_NEXT_ID;
+        q.bytes = id;
+        if (hr_manager_ask_helper(m, &q, NULL, NULL, NULL) == 0) /* else it is tried again with the next id */
+                m->next_id_kept = id;
+}
+
+uint64_t hr_manager_new_id(struct hr_manager *m)
+{
         uint64_t id = m->next_id++;
-        if (m->next_id + IDS_AHEAD / 2 >= m->next_id_kept) {
-                m->next_id_kept = m->next_id + IDS_AHEAD;
-                memset(&q, 0, sizeof(q));
-                q.op = HR_HELPER_NEXT_ID;
-                q.bytes = m->next_id_kept;
-                (void)hr_manager_ask_helper(m, &q, NULL, NULL, NULL); /* tried again with the next id */
-        }
+        if (m->next_id + IDS_AHEAD / 2 >= m->next_id_kept)
+                keep_next_id(m, m->next_id + IDS_AHEAD);
         return id;
 }
 
@@ -697,9 +701,10 @@ static int on_reloaded(sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint
                         hr_manager_say(m, "warning", "%s: policy %s is gone from the configuration, default is used", job->id, name);
                         (void)hr_manager_resolve_policy(m, job, "default", "");
                 }
-                job->next_usec = 0;
         }
         hr_config_free(old);
+        HR_JOBS_FOREACH (m, job)
+                hr_ladder_look(m, job, hr_now_usec(), true); /* judged and shown by it at once, also one at rest */
         int r = hr_watch_reload(m);
         if (r < 0)
                 hr_manager_say(m, "error", "[match] rules don't work: new cgroups can't be seen (%s)", strerror(-r));
@@ -832,6 +837,8 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
                 hr_exchange_retire(m->exchange, job->card);
                 hr_job_free(job);
         }
+        if (m->next_id_kept > m->next_id)
+                keep_next_id(m, m->next_id); /* in peace nothing is left out */
         free(m->jobs);
         hr_psi_close(&m->psi);
         hr_host_close(&m->host);

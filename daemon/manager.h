@@ -100,6 +100,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
         const char *outcome, const char *reason);
+void hr_ladder_note(struct hr_job *job, const char *reason); /* the reason that status shows */
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind, const char *reason,
         uint64_t timeout_usec);
 void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *decision);

@@ -393,6 +393,7 @@ static const struct {
 
 static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
+        struct hr_status status;
         char name[HR_ID_MAX + HR_NAME_MAX + 4];
         named(job, name, sizeof(name));
         if (job->observe_only) {
@@ -402,10 +403,12 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
         for (size_t i = 0; i < ELEMENTSOF(asks); i++)
                 if (asks[i].verb == c->verb)
                         job->ask = asks[i].ask;
-        job->last_note[0] = '\0';
+        hr_ladder_note(job, "");
         hr_ladder_look(m, job, hr_now_usec(), true);
         job = hr_manager_job(m, c->slot, c->job);
-        answer(m, c, 0, "%s: %s", name, !job ? "it has ended" : job->last_note[0] ? job->last_note : "nothing was to be done");
+        if (job)
+                hr_card_read(job->card, &status);
+        answer(m, c, 0, "%s: %s", name, !job ? "it has ended" : status.reason[0] ? status.reason : "nothing was to be done");
 }
 
 static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)

@@ -61,8 +61,8 @@ def is_alive(pid):
 
 def rss_of(pid):
     """What it has in memory that is its own, by the kernel's word."""
-    found = re.search(r"RssAnon:\s+(\d+)", read_text(f"/proc/{pid}/status"))
-    return int(found.group(1)) << 10
+    found = re.search(r"RssAnon:\s+(\d+)", read_text(f"/proc/{pid}/status", ""))
+    return int(found.group(1)) << 10 if found else 0
 
 
 def state_of(pid):

@@ -4,14 +4,14 @@
 import os
 import time
 
-from jobs_kit import MIB, PATIENCE, PYTHON, check, read_text, rss_of, same, scenario, state_of, wait_until
+from jobs_kit import MIB, PATIENCE, PYTHON, VERSION, check, read_text, rss_of, same, scenario, state_of, wait_until
 
 
 def held_then_given_room(s, run, target, more):
     """What all growing jobs must come to."""
     held = run.wait_held()
     # A tree has no kernel that charges it page by page: between two looks it may pass its limit, and nothing ends it.
-    most = held["limit_bytes"] * (1 if s.kind == "cgroup" else 1.25)
+    most = held["limit_bytes"] * (1 if s.kind == "cgroup" else 1.5)
     check("held before its limit", held["used_bytes"] < most, held)
     check("near its limit", held["used_bytes"] > held["limit_bytes"] * 0.9, held)
     before = rss_of(held["leader_pid"])
@@ -38,11 +38,25 @@ def slow_growth(s):
 
 @scenario("cgroup", "process", alone=True)
 def fast_growth(s):
-    """A job that grows as fast as it can is held before its limit all the same, and finishes right."""
+    """
+    A job that grows as fast as it can is held all the same, and finishes right. Before its limit where something
+    brakes it (memory.high); cgroup v1 has nothing of the kind, so that a busy machine may lose some: one of three must
+    be saved there. A tree may pass its limit between two looks, which harms nobody.
+    """
     s.daemon()
+    saved = 0
     for _ in range(3):
-        run = s.grow("--to", "230", limit="200M")
-        held_then_given_room(s, run, 230, "400M")
+        run = s.grow("--to", "600", limit="400M")
+        if s.kind == "cgroup" and VERSION == 1:
+            wait_until("held or lost", lambda r=run: r.process.poll() is not None or
+                       "freeze" in r.actions() and r.status() and rss_of(r.status()["leader_pid"]), detail=run.explain)
+            time.sleep(0.5)
+            if run.process.poll() is not None:
+                same("lost to the kernel, and said so", (run.wait(), run.end_event()["outcome"]), (137, "lost"))
+                continue
+        held_then_given_room(s, run, 600, "900M")
+        saved += 1
+    check("some were saved", saved > 0, s.told(None))
 
 
 @scenario("cgroup", "process")

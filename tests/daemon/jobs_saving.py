@@ -125,6 +125,7 @@ def checkpoint_hooks(s):
             s.script(name, text, mode)
         runs[name] = s.program("nap", "--rest", "60", "--reached", path + ".there",
                                options=("--name", f"hook-{name}", "--checkpoint", f"hook:{path}"))
+        runs[name].wait_watched()  # one after the other: a user has eight connections until they follow their jobs
     for name, run in runs.items():
         wait_until("it is there", lambda n=name: os.path.exists(os.path.join(s.work, n + ".there")))
         s.must("checkpoint", run.name)

@@ -69,7 +69,7 @@ in_background() {
 
 # end_of NAME: waits for a command in the background and prints its exit status.
 end_of() {
-	if wait_for 300 ended "$1"; then cat "$work/$1.status"; else echo "still running"; fi
+	if wait_for 150 ended "$1"; then cat "$work/$1.status"; else echo "still running"; fi
 }
 ended() { [ -s "$work/$1.status" ]; }
 
