@@ -350,6 +350,18 @@ static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high,
         job->wire.armed_bytes = high;
 }
 
+/* Registering waits for a grace period of the kernel (16 ms, up to 324): the helper's to do. Until then the timer looks. */
+static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t threshold)
+{
+        static struct hr_helper_request q;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_WIRE;
+        q.bytes = threshold;
+        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+        job->wire.armed_bytes = HR_BYTES_NONE;
+        job->high_busy = hr_manager_ask_helper(m, &q, job, NULL, NULL) == 0;
+}
+
 /* Moves it to the next threshold. It is a wake-up call, not a resting place. */
 static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec)
 {
@@ -385,10 +397,7 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
                 job->wire.armed_bytes = HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
                 job->wire_due = true;
         } else {
-                job->wire_source = sd_event_source_disable_unref(job->wire_source); /* before its descriptor is closed */
-                if (hr_tripwire_arm1(&job->wire, &job->group, want) == 0)
-                        job->wire.armed_bytes = want;
-                (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
+                write_wire1(m, job, want);
         }
         job->high_usec = now_usec;
 }

@@ -467,6 +467,15 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                 if (a->result < 0)
                         job->wire.armed_bytes = HR_BYTES_NONE;
                 break;
+        case HR_HELPER_WIRE:
+                job->high_busy = false;
+                if (a->fd < 0)
+                        break; /* the timer looks */
+                job->wire_source = sd_event_source_disable_unref(job->wire_source); /* before its descriptor is closed */
+                hr_tripwire_close(&job->wire);
+                job->wire = (struct hr_tripwire){ .fd = a->fd, .poll_events = EPOLLIN, .armed_bytes = p->bytes };
+                (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
+                break;
         case HR_HELPER_PSS:
                 job->pss_busy = false;
                 if (a->result == 0) {
@@ -491,6 +500,8 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                         continue;
                 m->pending[i].token = 0;
                 struct hr_job *job = p.job[0] ? hr_manager_job(m, p.slot, p.job) : NULL;
+                if (!job)
+                        hr_close(a->fd);
                 if (job)
                         job_answered(m, job, &p, a);
                 else if (a->op == HR_HELPER_PLACE && p.command)
@@ -522,7 +533,7 @@ static void helper_died(struct hr_manager *m)
         for (size_t i = 0; i < HR_PENDING_MAX; i++)
                 if (m->pending[i].token != 0) {
                         struct hr_pending *p = &m->pending[i];
-                        struct hr_helper_answer a = { .token = p->token, .result = -EIO };
+                        struct hr_helper_answer a = { .token = p->token, .result = -EIO, .fd = -1 };
                         a.op = p->command ? (p->command->verb == HR_VERB_RUN ? HR_HELPER_PLACE : HR_HELPER_LIMIT)
                                 : p->hook ? HR_HELPER_HOOK
                                           : HR_HELPER_BYE;

@@ -19,6 +19,7 @@
 #include "act/limit.h"
 #include "act/release.h"
 #include "act/unit.h"
+#include "sense/tripwire.h"
 
 /*
  * Two halves. The daemon's side only sends and receives, without waiting. The helper's side is a loop over its socket
@@ -115,14 +116,30 @@ int hr_helper_send(struct hr_helper *helper, const struct hr_helper_request *req
         return 0;
 }
 
+/* A descriptor travels beside the message. */
+union control {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+};
+
 int hr_helper_receive(struct hr_helper *helper, struct hr_helper_answer *ret)
 {
-        ssize_t n = recv(helper->fd, ret, sizeof(*ret), MSG_DONTWAIT);
+        union control control = { 0 };
+        struct iovec io = { ret, sizeof(*ret) };
+        struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+        ssize_t n = recvmsg(helper->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-        if (n == 0)
+        const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        int fd = -1;
+        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+                memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        if ((size_t)n != sizeof(*ret)) { /* the end, or half a message: it is not our helper any more */
+                hr_close(fd);
                 return -EPIPE;
-        return (size_t)n == sizeof(*ret) ? 1 : -EPIPE; /* half a message: it is not our helper any more */
+        }
+        ret->fd = fd;
+        return 1;
 }
 
 /* ---- the helper's side ---- */
@@ -145,7 +162,28 @@ struct helper {
 
 static void answer(const struct helper *h, const struct hr_helper_answer *a)
 {
-        (void)send(h->fd, a, sizeof(*a), MSG_NOSIGNAL); /* the daemon is gone: the loop finds out */
+        union control control = { 0 };
+        struct iovec io = { (void *)a, sizeof(*a) };
+        struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+        if (a->fd >= 0) {
+                m.msg_control = &control;
+                m.msg_controllen = sizeof(control);
+                control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+                memcpy(CMSG_DATA(&control.head), &a->fd, sizeof(a->fd));
+        }
+        (void)sendmsg(h->fd, &m, MSG_NOSIGNAL); /* the daemon is gone: the loop finds out */
+}
+
+static int do_wire(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        struct hr_group group = HR_GROUP_INIT;
+        struct hr_tripwire wire = HR_TRIPWIRE_INIT;
+        int r = hr_group_open(&h->hierarchy, q->placement.cgroup, &group);
+        if (r == 0)
+                r = hr_tripwire_arm1(&wire, &group, q->bytes);
+        a->fd = wire.fd; /* kept open until the answer is on its way */
+        hr_group_close(&group);
+        return r > 0 ? -ENODEV : r;
 }
 
 static int do_limit(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
@@ -198,6 +236,8 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
                 return do_limit(h, q, a);
         case HR_HELPER_HIGH:
                 return hr_limit_write_high(h->hierarchy.memory, q->placement.cgroup, q->bytes);
+        case HR_HELPER_WIRE:
+                return do_wire(h, q, a);
         case HR_HELPER_RECLAIM:
                 return hr_limit_reclaim(h->hierarchy.memory, q->placement.cgroup, q->bytes, &a->bytes);
         case HR_HELPER_PSS:
@@ -220,7 +260,7 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
 
 static void serve(struct helper *h, const struct hr_helper_request *q)
 {
-        struct hr_helper_answer a = { .token = q->token, .op = q->op };
+        struct hr_helper_answer a = { .token = q->token, .op = q->op, .fd = -1 };
 
         if (h->child_count == HR_HELPER_CHILDREN_MAX) {
                 a.result = -EBUSY;
@@ -253,7 +293,7 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
 static void reap(struct helper *h, size_t i, bool late)
 {
         struct child *c = &h->children[i];
-        struct hr_helper_answer a = { .token = c->token, .op = c->op };
+        struct hr_helper_answer a = { .token = c->token, .op = c->op, .fd = -1 };
         int status = 0;
 
         if (late) {
@@ -295,8 +335,8 @@ static void loop(struct helper *h, bool *ret_bye)
                 if (fds[0].revents) {
                         struct hr_helper_request q;
                         ssize_t n = recv(h->fd, &q, sizeof(q), MSG_DONTWAIT);
-                        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                                continue;
+                        if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
+                                continue; /* RESET: it left answers unread; its own last word may still wait here */
                         if (n != (ssize_t)sizeof(q))
                                 return; /* the daemon is gone */
                         if (q.op == HR_HELPER_BYE) {

@@ -18,6 +18,7 @@ enum hr_helper_op {
         HR_HELPER_REMOVE,      /* hr_place_remove */
         HR_HELPER_LIMIT,       /* the job's own limit, by its kind */
         HR_HELPER_HIGH,        /* memory.high */
+        HR_HELPER_WIRE,        /* v1: a threshold, which waits for a grace period of the kernel; the answer brings its eventfd */
         HR_HELPER_RECLAIM,     /* memory.reclaim */
         HR_HELPER_HOOK,        /* a program, as the owner */
         HR_HELPER_PSS,         /* of pids */
@@ -57,6 +58,7 @@ struct hr_helper_answer {
         uint64_t time_usec; /* FILE: its mtime, CLOCK_REALTIME */
         char text[200];
         struct hr_placement placement; /* PLACE */
+        int fd;           /* WIRE: the receiver's from then on; else -1 */
 };
 
 struct hr_helper; /* the daemon's side */

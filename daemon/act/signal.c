@@ -82,7 +82,9 @@ int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler)
 static int is_signalled(pid_t pid, void *userdata)
 {
         const struct hr_target *t = userdata;
-        const uint64_t ending = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGHUP) | BIT(SIGQUIT) | BIT(SIGKILL);
+        /* A kill needs no thawing but in v1's freezer; elsewhere it is the end already, the kernel's OOM killer's maybe. */
+        const uint64_t ending = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGHUP) | BIT(SIGQUIT) |
+                (t->freezer == HR_FREEZER_CGROUP1 ? BIT(SIGKILL) : 0);
         struct hr_pid_status status;
         if (hr_process_status(t->proc_path, pid, &status) != 0)
                 return 0;

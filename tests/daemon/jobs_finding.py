@@ -51,6 +51,7 @@ def attached_and_held(s):
     s.daemon()
     state = os.path.join(s.work, "state")
     program = s.popen([PYTHON, s.workload, "grow", "--to", "110", "--rate", "20", "--state", state])
+    wait_until("it is itself", lambda: "python" in read_text(f"/proc/{program.pid}/comm", ""))
     s.must("attach", str(program.pid), "--name", "old", "--limit", "72M")
     s.wait_held("old")
     s.must("resume", "old", "--limit", "200M")
