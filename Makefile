@@ -26,7 +26,7 @@ PKG_CONFIG ?= pkg-config
 
 # -Wno-format-truncation: texts for people are cut on purpose; paths are checked.
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-            -Wno-unused-parameter -Wno-format-truncation -Werror=unused-function
+            -Wno-unused-parameter -Wno-format-truncation $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option) -Werror=unused-function
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 HARDENING_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPTIMIZE ?= -O2

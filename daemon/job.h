@@ -68,7 +68,7 @@ struct hr_job {
         uint64_t threshold_bytes;        /* of used: below it nothing is decided */
         uint64_t next_usec;              /* next look, CLOCK_MONOTONIC */
         uint64_t cost_usec;              /* of the last sample of a tree */
-        uint64_t high_usec;              /* when memory.high was written last */
+        uint64_t high_usec;              /* v1: when a threshold was asked for last */
         bool silenced;                   /* the tripwire fired for cache: quiet until the timer */
         bool wire_due;                   /* it fills too fast for a tripwire; armed when it has calmed down */
         bool high_busy, trim_busy, limit_busy, pss_busy; /* the helper is at it */

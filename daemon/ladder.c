@@ -393,13 +393,13 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
                 return;
         if (v2) {
                 write_wire2(m, job, want, want < job->current_bytes + limit / 50);
-        } else if (own->left_min_usec < WIRE1_LEFT_USEC || now_usec < job->moved_usec + WIRE1_MOVED_USEC) {
+        } else if (own->left_min_usec < WIRE1_LEFT_USEC || now_usec < MAX(job->moved_usec, job->high_usec) + WIRE1_MOVED_USEC) {
                 job->wire.armed_bytes = HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
                 job->wire_due = true;
         } else {
                 write_wire1(m, job, want);
+                job->high_usec = now_usec;
         }
-        job->high_usec = now_usec;
 }
 
 /* ---- when to look again ---- */

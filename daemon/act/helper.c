@@ -262,7 +262,10 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
 {
         struct hr_helper_answer a = { .token = q->token, .op = q->op, .fd = -1 };
 
-        if (h->child_count == HR_HELPER_CHILDREN_MAX) {
+        size_t hooks = 0;
+        for (size_t i = 0; i < h->child_count; i++)
+                hooks += h->children[i].op == HR_HELPER_HOOK;
+        if (q->op == HR_HELPER_HOOK && hooks >= HR_HELPER_HOOKS_MAX) {
                 a.result = -EBUSY;
                 answer(h, &a);
                 return;
@@ -316,7 +319,8 @@ static void reap(struct helper *h, size_t i, bool late)
 static void loop(struct helper *h, bool *ret_bye)
 {
         for (;;) {
-                struct pollfd fds[1 + HR_HELPER_CHILDREN_MAX] = { { .fd = h->fd, .events = POLLIN } };
+                bool full = h->child_count == HR_HELPER_CHILDREN_MAX;
+                struct pollfd fds[1 + HR_HELPER_CHILDREN_MAX] = { { .fd = full ? -1 : h->fd, .events = POLLIN } };
                 uint64_t now = now_usec(), next = HR_USEC_NEVER;
                 for (size_t i = 0; i < h->child_count; i++) {
                         fds[i + 1] = (struct pollfd){ .fd = h->children[i].pidfd, .events = POLLIN };

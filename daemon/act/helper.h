@@ -28,7 +28,8 @@ enum hr_helper_op {
 };
 
 #define HR_HELPER_PIDS_MAX 512
-#define HR_HELPER_CHILDREN_MAX 64 /* at once; above: -EBUSY */
+#define HR_HELPER_CHILDREN_MAX 64 /* at once; what comes above waits in the socket */
+#define HR_HELPER_HOOKS_MAX 48    /* of them hooks, which may hang: above, -EBUSY */
 
 struct hr_helper_request {
         uint64_t token;  /* comes back in the answer */

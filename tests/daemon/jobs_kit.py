@@ -147,7 +147,7 @@ class Scene:
         self.work = os.path.join(self.directory, "work")
         self.socket = os.path.join(self.runtime, "bus")
         self.config = os.path.join(self.directory, "headroom.conf")
-        self.cgroups, self.processes, self.mounts, self.runs = [], [], [], 0
+        self.cgroups, self.processes, self.daemons, self.mounts, self.runs = [], [], [], [], 0
         for path in (self.runtime, self.work):
             os.mkdir(path)
             if self.user:
@@ -212,6 +212,7 @@ class Scene:
         process = self.popen(words + (["--user"] if self.kind == "process" else []), stdout=log, stderr=log,
                              start_new_session=True, **options)
         log.close()
+        self.daemons.append(process)
         if wait:
             wait_until("the daemon answers", lambda: process.poll() is not None or self.client("status")[0] == 0,
                        detail=self.log)
@@ -219,7 +220,9 @@ class Scene:
         return process
 
     def log(self):
-        return read_text(os.path.join(self.directory, "daemon.log"), "")[-3000:]
+        """The end of its log, and how it ended itself, if it did."""
+        ended = [f"headroomd ended with {p.returncode}\n" for p in self.daemons if p.poll() is not None]
+        return read_text(os.path.join(self.directory, "daemon.log"), "")[-3000:] + "".join(ended)
 
     # -- the client --
 

@@ -147,8 +147,9 @@ class Terminal:
             check("ends", time.monotonic() < until, self.text)
 
 
-STATUS_KEYS = ["job", "name", "user", "uid", "kind", "cgroup", "leader_pid", "stage", "frozen", "used_bytes",
-               "cache_bytes", "limit_bytes", "limit_source", "headroom_bytes", "growth_bytes_per_second",
+STATUS_KEYS = ["job", "name", "user", "uid", "kind", "cgroup", "unit", "leader_pid", "stage", "frozen",
+               "used_bytes", "cache_bytes", "limit_bytes", "limit_source", "own_limit_bytes", "headroom_bytes",
+               "growth_bytes_per_second",
                "seconds_to_limit", "peak_bytes", "policy", "reason"]
 SHELL = ["/bin/bash", "--norc", "--noprofile", "-i"]
 
@@ -671,10 +672,10 @@ def main():
             fake = Fake(directory)
             try:
                 scenario(fake)
-                print(f"ok    client: {scenario.__name__}")
+                print(f"ok - client: {scenario.__name__}")
             except (AssertionError, OSError, ValueError, subprocess.TimeoutExpired) as error:
                 failed += 1
-                print(f"FAIL  client: {scenario.__name__}: {type(error).__name__} {error}")
+                print(f"not ok - client: {scenario.__name__}: {type(error).__name__} {error}")
             finally:
                 fake.stop()
         sys.stdout.flush()
