@@ -313,9 +313,9 @@ static int read_job(sd_bus_message *m, void *row)
 
         r = sd_bus_message_read(m, HR_BUS_STATUS_STRUCT, &j->job, &j->name, &j->user, &uid, &j->kind,
                 &j->cgroup, &j->unit, &leader, &j->stage, &frozen, &j->used_bytes, &j->cache_bytes,
-                &j->limit_bytes, &j->own_limit_bytes, &j->headroom_bytes, &j->limit_source, &j->growth_bytes_per_second,
-                &j->left_min_usec, &j->left_max_usec, &j->deadline_usec, &j->peak_bytes, &j->policy,
-                &j->reason, &locked);
+                &j->limit_bytes, &j->own_limit_bytes, &j->headroom_bytes, &j->limit_source,
+                &j->growth_bytes_per_second, &j->left_min_usec, &j->left_max_usec, &j->deadline_usec,
+                &j->peak_bytes, &j->policy, &j->reason, &locked);
         if (r <= 0)
                 return r;
         j->uid = uid;

@@ -7,16 +7,17 @@
 #include "think/account.h"
 
 /*
- * The host's limit is its memory and swap less the reserve; what counts as used there is what is not available. An
- * ancestor is read as a job's own group is. The time to the next sample is what the shared memory that is left before the
- * wall lasts at the worst fill rate, halved.
+ * The host's limit is its memory and swap less the reserve; what counts as used there is what is not
+ * available. An ancestor is read as a job's own group is. The time to the next sample is what the shared
+ * memory that is left before the wall lasts at the worst fill rate, halved.
  */
 
-#define LIMITS_AGE_USEC (5 * HR_USEC_PER_SEC) /* a limit that was raised is seen within this; chosen, not tuned */
+#define LIMITS_AGE_USEC \
+        (5 * HR_USEC_PER_SEC) /* a limit that was raised is seen within this; chosen, not tuned */
 #define WALL_PERMYRIAD 9700
 
-int hr_domain_open(const struct hr_hierarchy *h, const char *path, struct hr_host *host, uint64_t host_reserve_bytes,
-        struct hr_domain **ret)
+int hr_domain_open(const struct hr_hierarchy *h, const char *path, struct hr_host *host,
+        uint64_t host_reserve_bytes, struct hr_domain **ret)
 {
         struct hr_domain *d = calloc(1, sizeof(*d));
         if (!d)
@@ -64,7 +65,7 @@ static int read_host(struct hr_domain *d)
 static int read_ancestor(struct hr_domain *d, uint64_t now_usec)
 {
         struct hr_usage usage;
-        struct hr_meminfo m = { 0 };
+        struct hr_meminfo m = {0};
         int r = hr_group_read_usage(&d->group, &usage);
         if (r != 0)
                 return r;
@@ -75,18 +76,21 @@ static int read_ancestor(struct hr_domain *d, uint64_t now_usec)
                         return r;
                 d->limits_usec = now_usec;
                 d->limit_bytes = limits.limit_bytes;
-                d->swap_max_bytes = d->group.kind == HR_KIND_CGROUP2 ? limits.swap_max_bytes : limits.memsw_bytes;
+                d->swap_max_bytes =
+                        d->group.kind == HR_KIND_CGROUP2 ? limits.swap_max_bytes : limits.memsw_bytes;
         }
         (void)hr_host_read(d->host, &m); /* without it: no swap to add */
         d->now.used_bytes = hr_account_used(d->group.kind, &usage, &d->now.cache_bytes);
         d->now.limit_bytes = d->group.kind == HR_KIND_CGROUP2
-                ? hr_account_limit(d->limit_bytes, d->swap_max_bytes, usage.swap_bytes, m.swap_free_bytes)
-                : hr_account_limit1(d->limit_bytes, d->swap_max_bytes, usage.swap_bytes, m.swap_free_bytes);
+                                     ? hr_account_limit(d->limit_bytes, d->swap_max_bytes, usage.swap_bytes,
+                                               m.swap_free_bytes)
+                                     : hr_account_limit1(d->limit_bytes, d->swap_max_bytes, usage.swap_bytes,
+                                               m.swap_free_bytes);
         return 0;
 }
 
-void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate_bytes_per_second, uint64_t poll_min_usec,
-        uint64_t poll_max_usec)
+void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate_bytes_per_second,
+        uint64_t poll_min_usec, uint64_t poll_max_usec)
 {
         struct hr_forecast f;
 
@@ -109,15 +113,19 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
         d->now.rising = f.rising;
         d->now.step_will_not_fit = f.step_will_not_fit;
 
-        uint64_t wall = d->now.limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE
-                                                            : d->now.limit_bytes / HR_PERMYRIAD_ALL * WALL_PERMYRIAD;
+        uint64_t wall = d->now.limit_bytes == HR_BYTES_NONE
+                                ? HR_BYTES_NONE
+                                : d->now.limit_bytes / HR_PERMYRIAD_ALL * WALL_PERMYRIAD;
         uint64_t left = hr_sub(wall, d->now.used_bytes);
-        uint64_t pause = wall == HR_BYTES_NONE ? poll_max_usec
-                                               : left / MAX(fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U) / 2;
+        uint64_t pause = wall == HR_BYTES_NONE
+                                 ? poll_max_usec
+                                 : left / MAX(fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U) / 2;
         d->next_usec = now_usec + MIN(MAX(pause, MAX(poll_min_usec, 10 * HR_USEC_PER_MSEC)), poll_max_usec);
 }
 
 uint32_t hr_domain_ratio(const struct hr_domain *d)
 {
-        return d->now.limit_bytes == HR_BYTES_NONE ? 0 : hr_ratio_permyriad(d->now.used_bytes, d->now.limit_bytes);
+        return d->now.limit_bytes == HR_BYTES_NONE
+                       ? 0
+                       : hr_ratio_permyriad(d->now.used_bytes, d->now.limit_bytes);
 }

@@ -10,8 +10,8 @@
  *             when one is full the event is dropped and counted there.
  *   commands  what peers ask for, bus thread -> deciding thread, and back with the answer filled in.
  *
- * Each ring has one writer and one reader and takes no lock. The deciding thread never frees what another thread
- * allocated: answered commands and retired cards go back to the bus thread, which frees them.
+ * Each ring has one writer and one reader and takes no lock. The deciding thread never frees what another
+ * thread allocated: answered commands and retired cards go back to the bus thread, which frees them.
  */
 
 #include <stdatomic.h>
@@ -20,8 +20,8 @@
 #include "think/sample.h"
 #include "think/units.h"
 
-#define HR_ID_MAX 16       /* "j17" with its NUL */
-#define HR_REASON_MAX 240  /* one line, valid UTF-8, without control characters */
+#define HR_ID_MAX 16      /* "j17" with its NUL */
+#define HR_REASON_MAX 240 /* one line, valid UTF-8, without control characters */
 
 /* ---- cards ---- */
 
@@ -29,35 +29,37 @@ struct hr_status {
         enum hr_stage stage;
         bool frozen;
         uint64_t used_bytes, cache_bytes, peak_bytes;
-        uint64_t limit_bytes;             /* the binding one, HR_BYTES_NONE: none */
-        uint64_t own_limit_bytes;         /* the job's own */
-        uint64_t headroom_bytes;          /* below the binding limit, whoever fills it; HR_BYTES_NONE: no limit */
+        uint64_t limit_bytes;     /* the binding one, HR_BYTES_NONE: none */
+        uint64_t own_limit_bytes; /* the job's own */
+        uint64_t headroom_bytes;  /* below the binding limit, whoever fills it; HR_BYTES_NONE: no limit */
         uint64_t growth_bytes_per_second;
         uint64_t left_min_usec, left_max_usec; /* HR_USEC_NEVER: never */
-        uint64_t deadline_usec;           /* CLOCK_REALTIME when the stage that waits ends; 0: it does not wait */
-        char limit_source[96];            /* "own", "host", "none" or the ancestor's path, its tail if longer */
+        uint64_t deadline_usec; /* CLOCK_REALTIME when the stage that waits ends; 0: it does not wait */
+        char limit_source[96];  /* "own", "host", "none" or the ancestor's path, its tail if longer */
         char policy[HR_NAME_MAX];
         char reason[HR_REASON_MAX];
 };
 
 struct hr_card {
-        uint32_t slot;   /* index in the table */
+        uint32_t slot; /* index in the table */
         char id[HR_ID_MAX];
         enum hr_kind kind;
-        uid_t uid;       /* owner */
-        pid_t leader;    /* 0: none known */
-        bool locked;     /* match with lock = yes: the owner can't detach it nor change its policy */
-        bool attached;   /* adopted, not started by run: the owner's right is looked at again at each verb */
-        char *name, *user, *cgroup, *unit; /* owned; "" where there is none; as they are: escape at the exit */
-        char *fields;    /* owned; spare text for the record, may be NULL */
+        uid_t uid;     /* owner */
+        pid_t leader;  /* 0: none known */
+        bool locked;   /* match with lock = yes: the owner can't detach it nor change its policy */
+        bool attached; /* adopted, not started by run: the owner's right is looked at again at each verb */
+        char *name, *user, *cgroup,
+                *unit; /* owned; "" where there is none; as they are: escape at the exit */
+        char *fields;  /* owned; spare text for the record, may be NULL */
 
-        atomic_uint sequence; /* odd: being written */
+        atomic_uint sequence;    /* odd: being written */
         struct hr_status status; /* through hr_card_read and hr_card_write only */
 };
 
 struct hr_card *hr_card_free(struct hr_card *card); /* returns NULL; accepts NULL */
-void hr_card_write(struct hr_card *card, const struct hr_status *status); /* deciding thread only; never waits */
-void hr_card_read(const struct hr_card *card, struct hr_status *ret);     /* any thread; retries while written */
+void hr_card_write(
+        struct hr_card *card, const struct hr_status *status);        /* deciding thread only; never waits */
+void hr_card_read(const struct hr_card *card, struct hr_status *ret); /* any thread; retries while written */
 
 /* ---- events ---- */
 
@@ -65,31 +67,33 @@ struct hr_event {
         uint64_t time_usec; /* CLOCK_REALTIME */
         char job[HR_ID_MAX];
         char name[HR_NAME_MAX];
-        uid_t uid;          /* the job's owner */
+        uid_t uid; /* the job's owner */
         enum hr_stage stage, previous_stage;
         uint64_t used_bytes, limit_bytes;
         uint64_t deadline_usec; /* CLOCK_REALTIME, 0: none */
-        char action[24];    /* "watch" "notice" "trim" "checkpoint" "freeze" "thaw" "fuse" "interrupt" "terminate"
-                               "kill" "limit" "hook" "end" "lost" ... */
-        char outcome[32];   /* "done" "started" "asked" "proven" "failed" "observed" "passed over" "refused" ... */
+        char action[24];        /* "watch" "notice" "trim" "checkpoint" "freeze" "thaw" "fuse" "interrupt"
+                                   "terminate"        "kill" "limit" "hook" "end" "lost" ... */
+        char outcome[32]; /* "done" "started" "asked" "proven" "failed" "observed" "passed over" "refused" ...
+                           */
         char reason[HR_REASON_MAX]; /* what happened, with numbers */
-        char hint[120];     /* the exact command to answer with, or "" */
-        bool has_run;       /* a `headroom run` follows this job: the recorder needs not seek the owner's terminals */
+        char hint[120];             /* the exact command to answer with, or "" */
+        bool has_run; /* a `headroom run` follows this job: the recorder needs not seek the owner's terminals
+                       */
         int32_t exit_status; /* of "end" where known, else -1 */
 };
 
 /* ---- commands ---- */
 
 enum hr_verb {
-        HR_VERB_RUN,        /* pid waits to be exec'ed; place it and watch it */
-        HR_VERB_ATTACH,     /* target_kind and cgroup, or pid */
+        HR_VERB_RUN,    /* pid waits to be exec'ed; place it and watch it */
+        HR_VERB_ATTACH, /* target_kind and cgroup, or pid */
         HR_VERB_DETACH,
         HR_VERB_LIMIT,      /* limit_bytes */
         HR_VERB_POLICY_JOB, /* policy: another policy for this job */
         HR_VERB_TRIM,
         HR_VERB_CHECKPOINT,
         HR_VERB_HOLD,
-        HR_VERB_RESUME,     /* limit_bytes or HR_BYTES_NONE with has_limit false */
+        HR_VERB_RESUME, /* limit_bytes or HR_BYTES_NONE with has_limit false */
         HR_VERB_INTERRUPT,
         HR_VERB_KILL,
         HR_VERB_POLICIES,   /* text of all policies (policy == "") or one, in text */
@@ -101,29 +105,30 @@ enum hr_verb {
 
 struct hr_command {
         /* Set by the bus thread. */
-        void *cookie;       /* its own business */
+        void *cookie; /* its own business */
         enum hr_verb verb;
-        uid_t uid;          /* the caller, effective */
+        uid_t uid; /* the caller, effective */
         gid_t gid;
-        pid_t pid;          /* RUN: the waiting child; ATTACH: the leader, or 0 */
-        uint32_t slot;      /* of the job that it is about; UINT32_MAX: none */
+        pid_t pid;     /* RUN: the waiting child; ATTACH: the leader, or 0 */
+        uint32_t slot; /* of the job that it is about; UINT32_MAX: none */
         char job[HR_ID_MAX];
         char name[HR_NAME_MAX], policy[HR_NAME_MAX];
         char checkpoint[272];
         bool has_limit, fuse, detached;
         uint64_t limit_bytes;
-        char *cgroup;       /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
-        char *unit;         /* ATTACH: unit name or NULL; owned */
-        char *request;      /* POLICY_SET: "key=value"; owned, or NULL */
+        char *cgroup;  /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
+        char *unit;    /* ATTACH: unit name or NULL; owned */
+        char *request; /* POLICY_SET: "key=value"; owned, or NULL */
         char *peer_command; /* RUN: for the record: the command line, escaped; owned, or NULL */
         char *peer_tty;     /* unused where NULL; owned */
 
         /* Filled in by the deciding thread. */
-        int result;         /* 0 or -errno: -ENOENT no such job, -EPERM, -EINVAL, -EBUSY, -ENOSPC too many jobs, ... */
+        int result; /* 0 or -errno: -ENOENT no such job, -EPERM, -EINVAL, -EBUSY, -ENOSPC too many jobs, ...
+                     */
         char answer_job[HR_ID_MAX];
         uint64_t answer_bytes;
-        char message[512];  /* one sentence for the person who asked, also (and above all) on failure */
-        char *text;         /* malloc()ed long answer or NULL; owned by the command */
+        char message[512]; /* one sentence for the person who asked, also (and above all) on failure */
+        char *text;        /* malloc()ed long answer or NULL; owned by the command */
 };
 struct hr_command *hr_command_new(void);
 struct hr_command *hr_command_free(struct hr_command *c); /* returns NULL; accepts NULL */
@@ -136,21 +141,27 @@ int hr_exchange_new(uint32_t jobs_max, struct hr_exchange **ret);
 struct hr_exchange *hr_exchange_free(struct hr_exchange *x); /* after all threads have ended */
 
 /* Deciding thread. None of these waits, allocates or fails but as said. */
-int hr_exchange_publish(struct hr_exchange *x, struct hr_card *card); /* takes card; sets its slot; -ENOSPC: full, not taken */
-void hr_exchange_retire(struct hr_exchange *x, struct hr_card *card); /* takes it out; the bus thread frees it */
-void hr_exchange_event(struct hr_exchange *x, const struct hr_event *event); /* to both rings; dropped and counted when full */
-struct hr_command *hr_exchange_next_command(struct hr_exchange *x);   /* NULL: none; now the deciding thread's */
+int hr_exchange_publish(struct hr_exchange *x,
+        struct hr_card *card); /* takes card; sets its slot; -ENOSPC: full, not taken */
+void hr_exchange_retire(
+        struct hr_exchange *x, struct hr_card *card); /* takes it out; the bus thread frees it */
+void hr_exchange_event(struct hr_exchange *x,
+        const struct hr_event *event); /* to both rings; dropped and counted when full */
+struct hr_command *hr_exchange_next_command(
+        struct hr_exchange *x); /* NULL: none; now the deciding thread's */
 void hr_exchange_answer(struct hr_exchange *x, struct hr_command *c); /* gives it back, filled in */
-int hr_exchange_command_fd(const struct hr_exchange *x);              /* eventfd, readable when a command waits */
+int hr_exchange_command_fd(const struct hr_exchange *x); /* eventfd, readable when a command waits */
 
 /* Bus thread. */
-struct hr_card *hr_exchange_card(struct hr_exchange *x, uint32_t slot); /* NULL: empty; valid until the next hr_exchange_reap */
-uint32_t hr_exchange_slots(const struct hr_exchange *x);                /* slots ever used: iterate below this */
-int hr_exchange_command(struct hr_exchange *x, struct hr_command *c);   /* takes c; -EAGAIN: full, not taken */
-struct hr_command *hr_exchange_next_answer(struct hr_exchange *x);      /* NULL: none; now the bus thread's */
+struct hr_card *hr_exchange_card(
+        struct hr_exchange *x, uint32_t slot); /* NULL: empty; valid until the next hr_exchange_reap */
+uint32_t hr_exchange_slots(const struct hr_exchange *x); /* slots ever used: iterate below this */
+int hr_exchange_command(struct hr_exchange *x, struct hr_command *c); /* takes c; -EAGAIN: full, not taken */
+struct hr_command *hr_exchange_next_answer(struct hr_exchange *x);    /* NULL: none; now the bus thread's */
 bool hr_exchange_next_bus_event(struct hr_exchange *x, struct hr_event *ret);
 void hr_exchange_reap(struct hr_exchange *x); /* frees retired cards: only between two requests */
-int hr_exchange_bus_fd(const struct hr_exchange *x); /* eventfd, readable when answers, events or retired cards wait */
+int hr_exchange_bus_fd(
+        const struct hr_exchange *x); /* eventfd, readable when answers, events or retired cards wait */
 
 /* Recorder thread. */
 bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret);

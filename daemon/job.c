@@ -12,12 +12,14 @@
 #include "think/forecast.h"
 
 /*
- * A sample has two sizes. The small one is one pread of memory.current; it is enough as long as usage, cache included,
- * is below the next threshold and has not moved by more than 1/64 of the limit since the large one. The large one
- * reads memory.stat too, and is what the history gets: growth is judged on memory that can't be dropped.
+ * A sample has two sizes. The small one is one pread of memory.current; it is enough as long as usage, cache
+ * included, is below the next threshold and has not moved by more than 1/64 of the limit since the large one.
+ * The large one reads memory.stat too, and is what the history gets: growth is judged on memory that can't be
+ * dropped.
  */
 
-#define LIMITS_AGE_USEC (5 * HR_USEC_PER_SEC) /* somebody else may have changed the limit; events tell sooner */
+#define LIMITS_AGE_USEC \
+        (5 * HR_USEC_PER_SEC) /* somebody else may have changed the limit; events tell sooner */
 #define MOVED_SHARE 64
 #define PSS_PATIENCE_USEC HR_USEC_PER_SEC /* reading it took 430 ms for 32 processes that share 1 GiB */
 
@@ -77,7 +79,8 @@ static int open_tree(struct hr_job *job, const struct hr_job_options *o)
                 return r == -ESRCH ? HR_SENSE_GONE : r;
         }
         if (hr_proc_table_scan(o->table) >= 0)
-                (void)hr_tree_update(o->hierarchy->proc, job->tree, o->table); /* the first look takes in who was missed */
+                (void)hr_tree_update(
+                        o->hierarchy->proc, job->tree, o->table); /* the first look takes in who was missed */
         return 0;
 }
 
@@ -120,11 +123,13 @@ int hr_job_open(const struct hr_job_options *o, struct hr_job **ret)
         } else {
                 r = hr_group_open(o->hierarchy, p->cgroup, &job->group);
                 if (r == 0)
-                        (void)hr_tripwire_open(o->hierarchy, &job->group, &job->wire); /* without it: the timer alone */
+                        (void)hr_tripwire_open(
+                                o->hierarchy, &job->group, &job->wire); /* without it: the timer alone */
         }
         if (r != 0)
                 return r == -ENOENT ? HR_SENSE_GONE : r;
-        if (s->leader > 0 && job->events_fd < 0) /* cgroup.events tells the end of the whole job, and sooner */
+        if (s->leader > 0 &&
+                job->events_fd < 0) /* cgroup.events tells the end of the whole job, and sooner */
                 job->leader_pidfd = hr_process_open(o->hierarchy->proc, s->leader, s->leader_start_ticks);
         if (job->freezer == HR_FREEZER_STOP) {
                 /* Touched only when it is used: most jobs are never stopped by signals. */
@@ -135,7 +140,8 @@ int hr_job_open(const struct hr_job_options *o, struct hr_job **ret)
                         return -ENOMEM;
                 }
         }
-        job->can_reclaim = job->kind == HR_KIND_CGROUP2 && faccessat(job->group.dir_fd, "memory.reclaim", W_OK, 0) == 0;
+        job->can_reclaim =
+                job->kind == HR_KIND_CGROUP2 && faccessat(job->group.dir_fd, "memory.reclaim", W_OK, 0) == 0;
         *ret = TAKE_PTR(job);
         return 0;
 }
@@ -177,8 +183,10 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret)
         ret->placement.kind = job->kind;
         ret->placement.freezer = job->freezer;
         ret->placement.owned = job->owned;
-        snprintf(ret->placement.cgroup, sizeof(ret->placement.cgroup), "%s", job->group.path ? job->group.path : "");
-        snprintf(ret->placement.control, sizeof(ret->placement.control), "%s", job->control ? job->control : "");
+        snprintf(ret->placement.cgroup, sizeof(ret->placement.cgroup), "%s",
+                job->group.path ? job->group.path : "");
+        snprintf(ret->placement.control, sizeof(ret->placement.control), "%s",
+                job->control ? job->control : "");
         snprintf(ret->placement.unit, sizeof(ret->placement.unit), "%s", job->card->unit);
         snprintf(ret->placement.why, sizeof(ret->placement.why), "%s", job->why);
 }
@@ -212,9 +220,9 @@ static int read_limits(struct hr_job *job, uint64_t now_usec)
 }
 
 /*
- * What is shared is counted once for each process in the bound; the PSS says how much that was. Until it is known, a
- * family whose bound alone crosses the next threshold is not judged: a pool that shares its data would look as if it
- * had grown manifold at once.
+ * What is shared is counted once for each process in the bound; the PSS says how much that was. Until it is
+ * known, a family whose bound alone crosses the next threshold is not judged: a pool that shares its data
+ * would look as if it had grown manifold at once.
  */
 static int sense_tree(struct hr_job *job, uint64_t now_usec)
 {
@@ -242,7 +250,8 @@ static int sense_tree(struct hr_job *job, uint64_t now_usec)
 
 static bool moved(const struct hr_job *job, uint64_t current_bytes)
 {
-        uint64_t least = job->own_limit_bytes == HR_BYTES_NONE ? 16 * HR_MIB : job->own_limit_bytes / MOVED_SHARE;
+        uint64_t least =
+                job->own_limit_bytes == HR_BYTES_NONE ? 16 * HR_MIB : job->own_limit_bytes / MOVED_SHARE;
         uint64_t by = current_bytes > job->full_current_bytes ? current_bytes - job->full_current_bytes
                                                               : job->full_current_bytes - current_bytes;
         return by > least;
@@ -304,9 +313,11 @@ void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret)
 
         uint64_t swap_free = job->domain_count > 0 ? job->domains[0]->host->last.swap_free_bytes : 0;
         uint64_t limit = job->kind == HR_KIND_PROCESS ? job->own_limit_bytes
-                : job->kind == HR_KIND_CGROUP2
-                ? hr_account_limit(job->own_limit_bytes, job->swap_max_bytes, job->swap_bytes, swap_free)
-                : hr_account_limit1(job->own_limit_bytes, job->swap_max_bytes, job->swap_bytes, swap_free);
+                         : job->kind == HR_KIND_CGROUP2
+                                 ? hr_account_limit(job->own_limit_bytes, job->swap_max_bytes,
+                                           job->swap_bytes, swap_free)
+                                 : hr_account_limit1(job->own_limit_bytes, job->swap_max_bytes,
+                                           job->swap_bytes, swap_free);
         hr_forecast(&job->history, limit, &f);
         struct hr_candidate *own = &ret->candidates[ret->candidate_count++];
         *own = (struct hr_candidate){
@@ -314,7 +325,9 @@ void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret)
                 .used_bytes = job->used_bytes,
                 .cache_bytes = job->cache_bytes,
                 .limit_bytes = limit,
-                .growth_bytes_per_second = f.growth_bytes_per_second > 0 ? f.growth_bytes_per_second : f.rising ? f.recent_bytes_per_second : 0,
+                .growth_bytes_per_second = f.growth_bytes_per_second > 0 ? f.growth_bytes_per_second
+                                           : f.rising                    ? f.recent_bytes_per_second
+                                                                         : 0,
                 .left_min_usec = f.left_min_usec,
                 .left_max_usec = f.left_max_usec,
                 .rising = f.rising,

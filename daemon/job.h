@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One watched job: its handles, its history, what the ladder knows of it, and what is set on it. Its functions sense
- * and act; the manager decides when.
+ * One watched job: its handles, its history, what the ladder knows of it, and what is set on it. Its
+ * functions sense and act; the manager decides when.
  */
 
 #include <systemd/sd-event.h>
@@ -21,75 +21,75 @@ struct hr_manager;
 
 struct hr_job {
         struct hr_manager *manager;
-        const char *proc_path;           /* both borrowed */
+        const char *proc_path; /* both borrowed */
         struct hr_proc_table *table;
-        struct hr_card *card;            /* what others read; owned by the exchange once published */
+        struct hr_card *card; /* what others read; owned by the exchange once published */
         char id[HR_ID_MAX];
         uid_t uid;
         gid_t gid;
 
         /* how it is watched */
         enum hr_kind kind;
-        struct hr_group group;           /* cgroup kinds */
+        struct hr_group group; /* cgroup kinds */
         struct hr_tripwire wire;
-        struct hr_tree *tree;            /* process kind; owned */
+        struct hr_tree *tree; /* process kind; owned */
         uint64_t leader_start_ticks;
-        int leader_pidfd;                /* -1 also where events_fd tells more */
-        int control_fd, events_fd;       /* of the cgroup that freezes: its directory, its cgroup.events */
+        int leader_pidfd;          /* -1 also where events_fd tells more */
+        int control_fd, events_fd; /* of the cgroup that freezes: its directory, its cgroup.events */
         enum hr_freezer freezer;
-        char *control;                   /* its path; owned, may be NULL */
-        char *why;                       /* why this kind; owned */
-        bool owned;                      /* our own group: knobs may be written, and it is removed after the end */
+        char *control; /* its path; owned, may be NULL */
+        char *why;     /* why this kind; owned */
+        bool owned;    /* our own group: knobs may be written, and it is removed after the end */
         bool matched, exempt;
-        bool observe_only;               /* the way in */
+        bool observe_only; /* the way in */
         bool can_reclaim;
-        pid_t *stopped;                  /* HR_FREEZER_STOP; owned */
+        pid_t *stopped; /* HR_FREEZER_STOP; owned */
         size_t stopped_count;
         sd_event_source *wire_source, *leader_source, *events_source;
         struct hr_domain *domains[HR_JOB_DOMAINS_MAX];
         size_t domain_count;
 
         /* what it is judged by */
-        const struct hr_policy *policy;  /* the configuration's, or own_policy */
-        struct hr_policy *own_policy;    /* a copy with what `run` asked for; owned, NULL: none */
+        const struct hr_policy *policy; /* the configuration's, or own_policy */
+        struct hr_policy *own_policy;   /* a copy with what `run` asked for; owned, NULL: none */
         bool fuse_from_start;
-        uint64_t own_limit_bytes;        /* as set: memory.max, or what the daemon enforces on a tree */
+        uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
         uint64_t swap_max_bytes;
-        uint64_t limits_usec;            /* when they were read */
+        uint64_t limits_usec; /* when they were read */
 
         /* what was seen */
         struct hr_history history;
         struct hr_policy_state state;
         uint64_t sampled_usec, populated_usec;
-        uint64_t moved_usec;             /* when usage moved last */
+        uint64_t moved_usec; /* when usage moved last */
         uint64_t used_bytes, cache_bytes, current_bytes, swap_bytes, peak_bytes;
-        bool small;                      /* the last sample was the small one: nothing has moved */
-        uint64_t full_current_bytes;     /* memory.current when memory.stat was read last */
-        uint64_t threshold_bytes;        /* of used: below it nothing is decided */
-        uint64_t next_usec;              /* next look, CLOCK_MONOTONIC */
-        uint64_t cost_usec;              /* of the last sample of a tree */
-        uint64_t high_usec;              /* v1: when a threshold was asked for last */
-        bool silenced;                   /* the tripwire fired for cache: quiet until the timer */
-        bool wire_due;                   /* it fills too fast for a tripwire; armed when it has calmed down */
+        bool small;                  /* the last sample was the small one: nothing has moved */
+        uint64_t full_current_bytes; /* memory.current when memory.stat was read last */
+        uint64_t threshold_bytes;    /* of used: below it nothing is decided */
+        uint64_t next_usec;          /* next look, CLOCK_MONOTONIC */
+        uint64_t cost_usec;          /* of the last sample of a tree */
+        uint64_t high_usec;          /* v1: when a threshold was asked for last */
+        bool silenced;               /* the tripwire fired for cache: quiet until the timer */
+        bool wire_due;               /* it fills too fast for a tripwire; armed when it has calmed down */
         bool high_busy, trim_busy, limit_busy, pss_busy; /* the helper is at it */
         uint64_t pss_bytes, pss_bound_bytes; /* last PSS, and the bound when it was read; 0: none */
-        uint64_t pss_since_usec;         /* a PSS is awaited before anything is judged; 0: not */
+        uint64_t pss_since_usec;             /* a PSS is awaited before anything is judged; 0: not */
 
         /* what came in */
         enum hr_ask ask;
         enum hr_save save;
         char save_text[96];
-        uint64_t save_since_usec;        /* CLOCK_REALTIME, for checkpoint_file */
-        uint64_t save_size_bytes;        /* of checkpoint_file, when it was looked at last */
+        uint64_t save_since_usec; /* CLOCK_REALTIME, for checkpoint_file */
+        uint64_t save_size_bytes; /* of checkpoint_file, when it was looked at last */
         bool file_busy;
         bool trim_done;
         uint64_t trimmed_bytes;
-        bool has_run;                    /* a `headroom run` shows its events */
+        bool has_run; /* a `headroom run` shows its events */
 
         /* what is set on it */
         struct hr_armed armed;
         int record_fd;
-        bool frozen;                     /* complete */
+        bool frozen; /* complete */
 
         uint64_t oom_kills;
 };
@@ -98,7 +98,7 @@ struct hr_job {
 struct hr_job *hr_job_free(struct hr_job *job);
 
 struct hr_job_options {
-        const struct hr_state *state;    /* what it is; armed is taken over as it stands */
+        const struct hr_state *state; /* what it is; armed is taken over as it stands */
         const struct hr_hierarchy *hierarchy;
         struct hr_proc_table *table;
 };
@@ -111,8 +111,8 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret);
 
 /*
  * Reads the job. full: all counters; else one pread, and the rest only where usage is above the next
- * threshold or has moved. Returns 0, HR_SENSE_GONE when nobody is left, -errno; -EAGAIN: what a tree uses is not known
- * before its PSS is, the last values stay.
+ * threshold or has moved. Returns 0, HR_SENSE_GONE when nobody is left, -errno; -EAGAIN: what a tree uses is
+ * not known before its PSS is, the last values stay.
  */
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full);
 /* The sample that the ladder judges: the own limit first, then what is shared. */

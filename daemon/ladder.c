@@ -20,21 +20,24 @@
 /*
  * One wake-up of one job: sense, think, act, tell; then the tripwire is moved and the next look is planned.
  *
- * The order of acting is that of the HR_ACT_ bits: what brakes comes first, what lets go comes last, so that a
- * signal is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
+ * The order of acting is that of the HR_ACT_ bits: what brakes comes first, what lets go comes last, so that
+ * a signal is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
  */
 
-#define FROZEN_LOOK_USEC (2 * HR_USEC_PER_MSEC)   /* between looks at a freeze under way; the event mostly comes first */
-#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)   /* while a checkpoint runs, or a verdict is awaited */
-#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC)   /* nothing will be done: no hurry */
+#define FROZEN_LOOK_USEC \
+        (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
+#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC) /* while a checkpoint runs, or a verdict is awaited */
+#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC) /* nothing will be done: no hurry */
 #define CALM_LOOK_USEC (10 * HR_USEC_PER_MSEC)
-#define COST_FACTOR 50                            /* a tree's samples may take 2 % of a core */
-#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB)     /* a handler's own small allocations; chosen, not tuned */
-#define RECLAIM_SHARE 10                          /* trim asks for a tenth of what is in use */
-#define WIRE_ROOM_BYTES (512 * HR_KIB)            /* a tripwire nearer than this above usage is not armed */
-/* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy processors). */
-#define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC)     /* not with the limit so near, */
-#define WIRE1_MOVED_USEC (100 * HR_USEC_PER_MSEC) /* nor so soon after it moved: it may only have waited for a processor */
+#define COST_FACTOR 50                        /* a tree's samples may take 2 % of a core */
+#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
+#define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
+#define WIRE_ROOM_BYTES (512 * HR_KIB)        /* a tripwire nearer than this above usage is not armed */
+/* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
+ * processors). */
+#define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC) /* not with the limit so near, */
+#define WIRE1_MOVED_USEC \
+        (100 * HR_USEC_PER_MSEC) /* nor so soon after it moved: it may only have waited for a processor */
 
 static void fill_event(struct hr_job *job, struct hr_event *e)
 {
@@ -54,7 +57,10 @@ static void fill_event(struct hr_job *job, struct hr_event *e)
 static const char *suggest_limit(uint64_t limit_bytes, char *buf)
 {
         uint64_t more = limit_bytes + limit_bytes / 2;
-        uint64_t unit = more >= 10 * HR_GIB ? HR_GIB : more >= HR_GIB ? 256 * HR_MIB : more >= 64 * HR_MIB ? 10 * HR_MIB : HR_MIB;
+        uint64_t unit = more >= 10 * HR_GIB   ? HR_GIB
+                        : more >= HR_GIB      ? 256 * HR_MIB
+                        : more >= 64 * HR_MIB ? 10 * HR_MIB
+                                              : HR_MIB;
         return hr_units_spell_bytes(buf, (more + unit - 1) / unit * unit);
 }
 
@@ -67,8 +73,10 @@ static void fill_hint(const struct hr_job *job, enum hr_stage stage, const char 
                 return;
         if (stage == HR_STAGE_HOLD && strcmp(action, "freeze") == 0) {
                 bool room = own && job->state.phase == HR_PHASE_HELD && !job->state.owner_held;
-                snprintf(e->hint, sizeof(e->hint), "answer: headroom resume %s%s%s, headroom interrupt %s, or headroom kill %s",
-                        job->id, room ? " --limit " : "", room ? suggest_limit(job->own_limit_bytes, more) : "", job->id, job->id);
+                snprintf(e->hint, sizeof(e->hint),
+                        "answer: headroom resume %s%s%s, headroom interrupt %s, or headroom kill %s", job->id,
+                        room ? " --limit " : "", room ? suggest_limit(job->own_limit_bytes, more) : "",
+                        job->id, job->id);
         } else if (stage == HR_STAGE_NOTICE && own && strcmp(action, "notice") == 0) {
                 snprintf(e->hint, sizeof(e->hint), "more room: headroom limit %s %s", job->id,
                         suggest_limit(job->own_limit_bytes, more));
@@ -84,8 +92,8 @@ void hr_ladder_note(struct hr_job *job, const char *reason)
         hr_card_write(job->card, &s);
 }
 
-void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
-        const char *outcome, const char *reason)
+void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
+        const char *action, const char *outcome, const char *reason)
 {
         struct hr_event e;
         fill_event(job, &e);
@@ -99,8 +107,8 @@ void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stag
         hr_exchange_event(m->exchange, &e);
 }
 
-void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind, const char *reason,
-        uint64_t timeout_usec)
+void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
+        const char *reason, uint64_t timeout_usec)
 {
         static struct hr_helper_request q; /* 6 KiB; one thread; sent by copy */
         if (path[0] == '\0')
@@ -114,24 +122,29 @@ void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, 
         snprintf(q.id, sizeof(q.id), "%s", job->id);
         snprintf(q.name, sizeof(q.name), "%s", job->card->name);
         snprintf(q.path, sizeof(q.path), "%s", path);
-        snprintf(q.stage, sizeof(q.stage), "%s", strcmp(kind, "end") == 0 ? "end" : hr_stage_name(job->state.stage));
+        snprintf(q.stage, sizeof(q.stage), "%s",
+                strcmp(kind, "end") == 0 ? "end" : hr_stage_name(job->state.stage));
         snprintf(q.reason, sizeof(q.reason), "%s", reason);
         q.used_bytes = job->used_bytes;
         q.limit_bytes = job->own_limit_bytes;
         q.checkpoint = strcmp(kind, "checkpoint") == 0;
-        q.job_deadline_usec = q.checkpoint ? hr_now_realtime_usec() + timeout_usec : job->armed.deadline_realtime_usec;
+        q.job_deadline_usec =
+                q.checkpoint ? hr_now_realtime_usec() + timeout_usec : job->armed.deadline_realtime_usec;
         int r = hr_manager_ask_helper(m, &q, job, NULL, kind);
         if (r < 0 && q.checkpoint) {
                 job->save = HR_SAVE_FAILED;
-                snprintf(job->save_text, sizeof(job->save_text), "the hook could not be started (%s)", strerror(-r));
+                snprintf(job->save_text, sizeof(job->save_text), "the hook could not be started (%s)",
+                        strerror(-r));
         } else if (r < 0) {
-                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "hook", "failed", "the hook could not be started: the helper is busy");
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "hook", "failed",
+                        "the hook could not be started: the helper is busy");
         }
 }
 
 /* ---- think: what can be done to it ---- */
 
-static void fill_means(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, struct hr_means *ret)
+static void fill_means(
+        struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, struct hr_means *ret)
 {
         const struct hr_policy *p = job->policy;
         const struct hr_candidate *own = &sample->candidates[0];
@@ -143,9 +156,11 @@ static void fill_means(struct hr_manager *m, struct hr_job *job, const struct hr
         ret->can_trim = job->can_reclaim && !job->trim_busy;
         ret->can_save = p->checkpoint_method.method != HR_METHOD_NONE;
         ret->no_save = "no checkpoint method is set (--checkpoint, or the policy's checkpoint_method)";
-        ret->braked = job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
+        ret->braked =
+                job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
         /* Asked of the processes only where the answer may be used. */
-        if (p->fuse != HR_FUSE_NO && own->limit_bytes != HR_BYTES_NONE && job->state.phase != HR_PHASE_WATCH) {
+        if (p->fuse != HR_FUSE_NO && own->limit_bytes != HR_BYTES_NONE &&
+                job->state.phase != HR_PHASE_WATCH) {
                 struct hr_target t;
                 hr_job_target(job, &t);
                 ret->can_fuse = hr_fuse_possible(&t, p->fuse == HR_FUSE_YES);
@@ -160,8 +175,8 @@ static void fill_means(struct hr_manager *m, struct hr_job *job, const struct hr
         }
 }
 
-static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, const struct hr_sample *sample,
-        struct hr_policy_input *in)
+static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
+        const struct hr_sample *sample, struct hr_policy_input *in)
 {
         memset(in, 0, sizeof(*in));
         in->now_usec = now_usec;
@@ -178,7 +193,8 @@ static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_us
                 struct hr_domain *d = job->domains[i];
                 bool is_short = hr_domain_ratio(d) >= HR_DOMAIN_FULL_PERMYRIAD;
                 in->shortage |= is_short;
-                in->yield |= is_short && d->turn == job && d->now.rising && now_usec >= d->turn_usec + job->policy->turn_usec;
+                in->yield |= is_short && d->turn == job && d->now.rising &&
+                             now_usec >= d->turn_usec + job->policy->turn_usec;
         }
         if (job->state.phase == HR_PHASE_HELD) {
                 struct hr_target t;
@@ -197,7 +213,8 @@ static int act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr_
                 r = hr_freeze(t);
         if (r < 0) {
                 char text[HR_REASON_MAX];
-                snprintf(text, sizeof(text), "it could not be frozen by %s: %s", hr_freezer_name(job->freezer), strerror(-r));
+                snprintf(text, sizeof(text), "it could not be frozen by %s: %s",
+                        hr_freezer_name(job->freezer), strerror(-r));
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "freeze", "failed", text);
         }
         return r;
@@ -208,7 +225,8 @@ static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_t
         int r = hr_thaw(t);
         if (r < 0 && r != -ENODEV && r != -ENOENT) {
                 char text[HR_REASON_MAX];
-                snprintf(text, sizeof(text), "it could not be thawed by %s: %s", hr_freezer_name(job->freezer), strerror(-r));
+                snprintf(text, sizeof(text), "it could not be thawed by %s: %s",
+                        hr_freezer_name(job->freezer), strerror(-r));
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "thaw", "failed", text);
                 return; /* still recorded as frozen, and tried again at the next look */
         }
@@ -228,20 +246,25 @@ static void lift_wire(struct hr_job *job)
         }
 }
 
-static void act_fuse(struct hr_manager *m, struct hr_job *job, const struct hr_target *t, const struct hr_sample *sample)
+static void act_fuse(
+        struct hr_manager *m, struct hr_job *job, const struct hr_target *t, const struct hr_sample *sample)
 {
         const struct hr_candidate *own = &sample->candidates[0];
-        uint64_t room = own->limit_bytes == HR_BYTES_NONE ? FUSE_RESERVE_LEAST_BYTES : hr_sub(own->limit_bytes, own->used_bytes);
+        uint64_t room = own->limit_bytes == HR_BYTES_NONE ? FUSE_RESERVE_LEAST_BYTES
+                                                          : hr_sub(own->limit_bytes, own->used_bytes);
         uint64_t soft = HR_BYTES_NONE;
 
         job->armed.fused = true;
         if (hr_job_arm(job) < 0)
                 return;
-        int r = hr_fuse_arm(t, MIN(MAX(room / 4, HR_MIB), MAX(room / 2, FUSE_RESERVE_LEAST_BYTES)), job->policy->fuse == HR_FUSE_YES, &soft);
+        int r = hr_fuse_arm(t, MIN(MAX(room / 4, HR_MIB), MAX(room / 2, FUSE_RESERVE_LEAST_BYTES)),
+                job->policy->fuse == HR_FUSE_YES, &soft);
         if (r <= 0) {
                 char text[HR_REASON_MAX];
-                snprintf(text, sizeof(text), "no fuse: %s", r < 0 ? strerror(-r) : "none of its processes is Python");
-                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "fuse", r < 0 ? "failed" : "passed over", text);
+                snprintf(text, sizeof(text), "no fuse: %s",
+                        r < 0 ? strerror(-r) : "none of its processes is Python");
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "fuse",
+                        r < 0 ? "failed" : "passed over", text);
         }
         job->armed.fused = r > 0;
         job->state.fused = r > 0;
@@ -274,7 +297,8 @@ static void act_raise(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
         q.op = HR_HELPER_LIMIT;
         q.bytes = bytes;
         q.placement = state.placement;
-        (void)hr_manager_ask_helper(m, &q, job, NULL, NULL); /* it stays held, and the owner is asked after all */
+        (void)hr_manager_ask_helper(
+                m, &q, job, NULL, NULL); /* it stays held, and the owner is asked after all */
 }
 
 static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
@@ -285,13 +309,15 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
         job->save_since_usec = hr_now_realtime_usec();
         job->save_size_bytes = 0;
         if (p->checkpoint_method.method == HR_METHOD_HOOK)
-                hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint", p->checkpoint_deadline_usec);
+                hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
+                        p->checkpoint_deadline_usec);
         else
-                job->save = hr_checkpoint_signal(t, &p->checkpoint_method, p->checkpoint_file[0] != '\0', job->save_text,
-                        sizeof(job->save_text));
+                job->save = hr_checkpoint_signal(t, &p->checkpoint_method, p->checkpoint_file[0] != '\0',
+                        job->save_text, sizeof(job->save_text));
 }
 
-static void act(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
+static void act(
+        struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
 {
         struct hr_target t;
         uint32_t a = d->actions;
@@ -318,7 +344,8 @@ static void act(struct hr_manager *m, struct hr_job *job, const struct hr_sample
                 (void)hr_signal_all(&t, SIGINT, false);
         if (a & HR_ACT_TERMINATE)
                 (void)hr_signal_all(&t, SIGTERM, false);
-        if (a & (HR_ACT_THAW | HR_ACT_INTERRUPT)) /* not with the freeze: until that is complete, it is the brake */
+        if (a & (HR_ACT_THAW |
+                        HR_ACT_INTERRUPT)) /* not with the freeze: until that is complete, it is the brake */
                 lift_wire(job);
         if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen))
                 act_thaw(m, job, &t);
@@ -350,7 +377,8 @@ static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high,
         job->wire.armed_bytes = high;
 }
 
-/* Registering waits for a grace period of the kernel (16 ms, up to 324): the helper's to do. Until then the timer looks. */
+/* Registering waits for a grace period of the kernel (16 ms, up to 324): the helper's to do. Until then the
+ * timer looks. */
 static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t threshold)
 {
         static struct hr_helper_request q;
@@ -363,7 +391,8 @@ static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t thres
 }
 
 /* Moves it to the next threshold. It is a wake-up call, not a resting place. */
-static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec)
+static void move_wire(
+        struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec)
 {
         bool v2 = job->kind == HR_KIND_CGROUP2;
         uint64_t limit = job->own_limit_bytes;
@@ -372,10 +401,12 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
         job->wire_due = false;
         if (job->armed.frozen && !job->frozen)
                 return; /* being frozen: the tripwire brakes it until it stands */
-        if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy || (v2 && (!job->owned || job->wire.fd < 0)))
+        if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy ||
+                (v2 && (!job->owned || job->wire.fd < 0)))
                 return;
         bool runs = job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE;
-        if (runs && !job->armed.frozen && !job->silenced && limit != HR_BYTES_NONE && job->threshold_bytes != HR_BYTES_NONE) {
+        if (runs && !job->armed.frozen && !job->silenced && limit != HR_BYTES_NONE &&
+                job->threshold_bytes != HR_BYTES_NONE) {
                 /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
                 uint64_t apart = hr_sub(job->current_bytes + job->swap_bytes, job->used_bytes);
                 want = MIN(hr_sub(job->threshold_bytes + apart, job->swap_bytes), limit - limit / 100);
@@ -393,8 +424,10 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
                 return;
         if (v2) {
                 write_wire2(m, job, want, want < job->current_bytes + limit / 50);
-        } else if (own->left_min_usec < WIRE1_LEFT_USEC || now_usec < MAX(job->moved_usec, job->high_usec) + WIRE1_MOVED_USEC) {
-                job->wire.armed_bytes = HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
+        } else if (own->left_min_usec < WIRE1_LEFT_USEC ||
+                   now_usec < MAX(job->moved_usec, job->high_usec) + WIRE1_MOVED_USEC) {
+                job->wire.armed_bytes =
+                        HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
                 job->wire_due = true;
         } else {
                 write_wire1(m, job, want);
@@ -405,10 +438,11 @@ static void move_wire(struct hr_manager *m, struct hr_job *job, const struct hr_
 /* ---- when to look again ---- */
 
 /* With a tripwire the events come; without one the wall must not be passed between two looks. */
-static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *job, uint64_t used_bytes, uint64_t limit_bytes,
-        uint64_t now_usec)
+static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *job, uint64_t used_bytes,
+        uint64_t limit_bytes, uint64_t now_usec)
 {
-        uint64_t rate = MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U); /* bytes in a microsecond */
+        uint64_t rate =
+                MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U); /* bytes in a microsecond */
         uint32_t level = job->policy->level_permyriad[HR_STAGE_HOLD];
 
         if (limit_bytes == HR_BYTES_NONE || job->policy->observe || job->observe_only)
@@ -417,12 +451,14 @@ static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *j
         if (job->wire.armed_bytes != HR_BYTES_NONE)
                 return m->config->poll_max_usec;
         uint64_t room = used_bytes >= wall ? hr_sub(limit_bytes, used_bytes) : wall - used_bytes;
-        /* One that has long lived close to its limit is looked at each 10 ms, not each 1 ms: 0.1 % of a core. */
+        /* One that has long lived close to its limit is looked at each 10 ms, not each 1 ms: 0.1 % of a core.
+         */
         uint64_t calm = MIN(hr_sub(now_usec, job->moved_usec) / 1000, CALM_LOOK_USEC);
         return MAX(room / rate / 2, calm);
 }
 
-/* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its rest. */
+/* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its
+ * rest. */
 static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
 {
         return MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
@@ -478,7 +514,8 @@ void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const
         s.peak_bytes = job->peak_bytes;
         s.limit_bytes = c->limit_bytes;
         s.own_limit_bytes = job->own_limit_bytes;
-        s.headroom_bytes = c->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(c->limit_bytes, c->used_bytes);
+        s.headroom_bytes =
+                c->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(c->limit_bytes, c->used_bytes);
         s.growth_bytes_per_second = sample->candidates[0].growth_bytes_per_second;
         s.left_min_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_min_usec;
         s.left_max_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_max_usec;
@@ -502,13 +539,15 @@ static void run_hooks(struct hr_manager *m, struct hr_job *job, const struct hr_
         const struct hr_policy *p = job->policy;
         if (p->observe || job->observe_only || strcmp(n->outcome, "passed over") == 0)
                 return;
-        if (strcmp(n->action, "notice") == 0 || (strcmp(n->action, "trim") == 0 && strcmp(n->outcome, "started") == 0))
+        if (strcmp(n->action, "notice") == 0 ||
+                (strcmp(n->action, "trim") == 0 && strcmp(n->outcome, "started") == 0))
                 hr_ladder_hook(m, job, p->on_notice, "notice", n->reason, p->hook_timeout_usec);
         else if (strcmp(n->action, "freeze") == 0 && strcmp(n->outcome, "done") == 0)
                 hr_ladder_hook(m, job, p->on_hold, "hold", n->reason, p->hook_timeout_usec);
 }
 
-static void tell(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
+static void tell(
+        struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
 {
         for (size_t i = 0; i < d->note_count; i++) {
                 const struct hr_note *n = &d->notes[i];
@@ -524,18 +563,20 @@ static void check_file(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
         bool signals = job->policy->checkpoint_method.method == HR_METHOD_SIGNAL ||
-                job->policy->checkpoint_method.method == HR_METHOD_SIGNAL_LEADER;
+                       job->policy->checkpoint_method.method == HR_METHOD_SIGNAL_LEADER;
         if (job->save != HR_SAVE_RUNNING || !signals || job->file_busy)
                 return;
         memset(&q, 0, sizeof(q));
         q.op = HR_HELPER_FILE;
         q.uid = job->uid;
         q.gid = job->gid;
-        hr_checkpoint_expand(job->policy->checkpoint_file, job->id, job->card->name, job->card->user, q.path, sizeof(q.path));
+        hr_checkpoint_expand(job->policy->checkpoint_file, job->id, job->card->name, job->card->user, q.path,
+                sizeof(q.path));
         job->file_busy = hr_manager_ask_helper(m, &q, job, NULL, NULL) == 0;
 }
 
-/* The sum of a tree's processes counts shared memory once for each: the PSS is asked for where it would matter. */
+/* The sum of a tree's processes counts shared memory once for each: the PSS is asked for where it would
+ * matter. */
 static void check_pss(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -586,8 +627,9 @@ static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bo
 /* Where nothing could have changed, nothing is judged: most looks at a thousand jobs at rest end here. */
 static bool at_rest(const struct hr_job *job, bool full)
 {
-        if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH || job->state.stage != HR_STAGE_OK ||
-                job->save != HR_SAVE_NONE || job->trim_done || job->sampled_usec == 0 || job->wire_due ||
+        if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH ||
+                job->state.stage != HR_STAGE_OK || job->save != HR_SAVE_NONE || job->trim_done ||
+                job->sampled_usec == 0 || job->wire_due ||
                 job->state.wall[0].peak_bytes > 0) /* a second look at the wall is due */
                 return false;
         for (size_t i = 0; i < job->domain_count; i++)
@@ -633,7 +675,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         job->ask = HR_ASK_NOTHING;
         job->trim_done = false;
         bool given_up = job->state.phase == HR_PHASE_WATCH && in.save == HR_SAVE_RUNNING &&
-                now_usec >= job->state.save_usec + job->policy->checkpoint_deadline_usec;
+                        now_usec >= job->state.save_usec + job->policy->checkpoint_deadline_usec;
         if (job->save != HR_SAVE_RUNNING || given_up)
                 job->save = HR_SAVE_NONE;
         job->armed.deadline_realtime_usec =
@@ -643,8 +685,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 (void)hr_job_arm(job); /* the stage and its deadline, for whoever comes after us */
         tell(m, job, &sample, &d);
 
-        job->threshold_bytes =
-                hr_policy_next_threshold(job->policy, &job->state, job->used_bytes, sample.candidates[0].limit_bytes);
+        job->threshold_bytes = hr_policy_next_threshold(
+                job->policy, &job->state, job->used_bytes, sample.candidates[0].limit_bytes);
         check_pss(m, job);
         job->silenced &= job->used_bytes < job->threshold_bytes;
         move_wire(m, job, &sample.candidates[0], now_usec);
@@ -677,7 +719,9 @@ static void describe_end(const struct hr_job *job, char *buf, size_t size, const
         *ret_outcome = "done";
         if (job->oom_kills > 0) {
                 *ret_outcome = "lost";
-                snprintf(buf, size, "the kernel's OOM killer struck %" PRIu64 " of its processes; peak %s, limit %s", job->oom_kills, used, limit);
+                snprintf(buf, size,
+                        "the kernel's OOM killer struck %" PRIu64 " of its processes; peak %s, limit %s",
+                        job->oom_kills, used, limit);
         } else if (job->state.phase == HR_PHASE_KILL) {
                 snprintf(buf, size, "ended by the kill; peak %s, limit %s", used, limit);
         } else if (job->state.interrupted) {
@@ -709,7 +753,8 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 hr_job_state(job, &state);
                 q.op = HR_HELPER_REMOVE;
                 q.placement = state.placement;
-                (void)hr_manager_ask_helper(m, &q, NULL, NULL, NULL); /* an empty group left behind harms nobody */
+                (void)hr_manager_ask_helper(
+                        m, &q, NULL, NULL, NULL); /* an empty group left behind harms nobody */
         }
         hr_manager_remove(m, job);
 }

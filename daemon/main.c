@@ -29,13 +29,14 @@
 #include "tell/recorder.h"
 
 /*
- * argv, wiring, sd_notify, exit: the only file that may exit. The parts are started from the one that must never fail to
- * the one that may: helper (before threads and locks), exchange, recorder, manager (which adopts the jobs of a daemon
- * before), bus. They end in the opposite order.
+ * argv, wiring, sd_notify, exit: the only file that may exit. The parts are started from the one that must
+ * never fail to the one that may: helper (before threads and locks), exchange, recorder, manager (which
+ * adopts the jobs of a daemon before), bus. They end in the opposite order.
  */
 
-#define DATA_LIMIT_BYTES (128 * HR_MIB) /* RLIMIT_DATA on ourselves: a peer made a daemon hold 400 MiB in a trial */
-#define NICE (-10)                      /* ahead of a host full of busy jobs; chosen, not tuned */
+#define DATA_LIMIT_BYTES \
+        (128 * HR_MIB) /* RLIMIT_DATA on ourselves: a peer made a daemon hold 400 MiB in a trial */
+#define NICE (-10)     /* ahead of a host full of busy jobs; chosen, not tuned */
 
 struct options {
         const char *config, *socket, *root, *release;
@@ -64,21 +65,22 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
 {
         enum { CONFIG = 256, SOCKET, ROOT, USER, CHECK, DUMP, VERSION, HELPER, RELEASE, STOP_POST };
         static const struct option longs[] = {
-                { "config", required_argument, NULL, CONFIG },
-                { "socket", required_argument, NULL, SOCKET },
-                { "root", required_argument, NULL, ROOT },
-                { "user", no_argument, NULL, USER },
-                { "check-config", no_argument, NULL, CHECK },
-                { "dump-config", no_argument, NULL, DUMP },
-                { "version", no_argument, NULL, VERSION },
-                { "help", no_argument, NULL, 'h' },
+                {"config", required_argument, NULL, CONFIG},
+                {"socket", required_argument, NULL, SOCKET},
+                {"root", required_argument, NULL, ROOT},
+                {"user", no_argument, NULL, USER},
+                {"check-config", no_argument, NULL, CHECK},
+                {"dump-config", no_argument, NULL, DUMP},
+                {"version", no_argument, NULL, VERSION},
+                {"help", no_argument, NULL, 'h'},
                 /* between our own parts */
-                { "helper", required_argument, NULL, HELPER },
-                { "release", required_argument, NULL, RELEASE },
-                { "stop-post", no_argument, NULL, STOP_POST },
-                { 0 },
+                {"helper", required_argument, NULL, HELPER},
+                {"release", required_argument, NULL, RELEASE},
+                {"stop-post", no_argument, NULL, STOP_POST},
+                {0},
         };
-        for (int c = getopt_long(argc, argv, "h", longs, NULL); c != -1; c = getopt_long(argc, argv, "h", longs, NULL)) {
+        for (int c = getopt_long(argc, argv, "h", longs, NULL); c != -1;
+                c = getopt_long(argc, argv, "h", longs, NULL)) {
                 switch (c) {
                 case CONFIG:
                         o->config = optarg;
@@ -133,9 +135,11 @@ static void print_problem(const struct hr_problem *p, void *userdata HR_UNUSED)
 {
         const char *level = p->level == HR_PROBLEM_ERROR ? "" : "warning: ";
         if (p->line > 0)
-                hr_journal_line(p->level == HR_PROBLEM_ERROR ? LOG_ERR : LOG_WARNING, "%s:%u: %s%s", p->file, p->line, level, p->text);
+                hr_journal_line(p->level == HR_PROBLEM_ERROR ? LOG_ERR : LOG_WARNING, "%s:%u: %s%s", p->file,
+                        p->line, level, p->text);
         else
-                hr_journal_line(p->level == HR_PROBLEM_ERROR ? LOG_ERR : LOG_WARNING, "%s: %s%s", p->file, level, p->text);
+                hr_journal_line(p->level == HR_PROBLEM_ERROR ? LOG_ERR : LOG_WARNING, "%s: %s%s", p->file,
+                        level, p->text);
 }
 
 static void print_line(const char *line, void *userdata HR_UNUSED)
@@ -146,7 +150,7 @@ static void print_line(const char *line, void *userdata HR_UNUSED)
 static uint64_t host_total(const struct hr_hierarchy *h)
 {
         struct hr_host host = HR_HOST_INIT;
-        struct hr_meminfo m = { 0 };
+        struct hr_meminfo m = {0};
         if (hr_host_open(h, &host) == 0)
                 (void)hr_host_read(&host, &m); /* 0: percentages are refused, and said so */
         hr_host_close(&host);
@@ -193,7 +197,8 @@ struct places {
 
 static int find_places(const struct options *o, struct places *p)
 {
-        const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+        const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME"),
+                   *home = getenv("HOME");
         char jobs[512];
 
         if (o->socket) { /* a private daemon keeps everything beside its socket */
@@ -205,13 +210,19 @@ static int find_places(const struct options *o, struct places *p)
                         return -ENAMETOOLONG;
         } else if (o->user) {
                 if (!runtime) {
-                        fprintf(stderr, "headroomd: --user needs XDG_RUNTIME_DIR, which a login session sets, or --socket\n");
+                        fprintf(stderr, "headroomd: --user needs XDG_RUNTIME_DIR, which a login session "
+                                        "sets, or --socket\n");
                         return -ENOENT;
                 }
-                if ((size_t)snprintf(p->socket, sizeof(p->socket), "%s/" HR_USER_SOCKET_BELOW_RUNTIME_DIR, runtime) >= sizeof(p->socket))
+                if ((size_t)snprintf(p->socket, sizeof(p->socket), "%s/" HR_USER_SOCKET_BELOW_RUNTIME_DIR,
+                            runtime) >= sizeof(p->socket))
                         return -ENAMETOOLONG;
                 snprintf(p->runtime, sizeof(p->runtime), "%s/headroom", runtime);
-                snprintf(p->state, sizeof(p->state), "%s%s/headroom", state ? state : home ? home : "/tmp", state ? "" : "/.local/state");
+                snprintf(p->state, sizeof(p->state), "%s%s/headroom",
+                        state  ? state
+                        : home ? home
+                               : "/tmp",
+                        state ? "" : "/.local/state");
         } else {
                 snprintf(p->socket, sizeof(p->socket), "%s", HR_SYSTEM_SOCKET);
                 snprintf(p->runtime, sizeof(p->runtime), "/run/headroom");
@@ -232,7 +243,7 @@ static int find_places(const struct options *o, struct places *p)
 /* Does the system's daemon serve this user already? Then a second one would pull at the same jobs. */
 static bool system_daemon_serves(void)
 {
-        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = HR_SYSTEM_SOCKET };
+        struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = HR_SYSTEM_SOCKET};
         _close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
 }
@@ -241,19 +252,21 @@ static bool system_daemon_serves(void)
 
 static void prepare_process(const struct options *o, const struct hr_config *c)
 {
-        struct rlimit data = { DATA_LIMIT_BYTES, DATA_LIMIT_BYTES };
+        struct rlimit data = {DATA_LIMIT_BYTES, DATA_LIMIT_BYTES};
         (void)signal(SIGPIPE, SIG_IGN);
-        (void)mallopt(M_ARENA_MAX, 2);                   /* the deciding thread's, and one for the others */
-        (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);     /* freed large answers go back to the kernel */
-#ifndef HR_SANITIZED /* a sanitizer's shadow memory alone is larger */
+        (void)mallopt(M_ARENA_MAX, 2);               /* the deciding thread's, and one for the others */
+        (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024); /* freed large answers go back to the kernel */
+#ifndef HR_SANITIZED                                 /* a sanitizer's shadow memory alone is larger */
         (void)setrlimit(RLIMIT_DATA, &data);
 #else
         (void)data;
 #endif
-        (void)setpriority(PRIO_PROCESS, 0, NICE);        /* without rights: as it is */
-        (void)prctl(PR_SET_TIMERSLACK, 50000UL);         /* 50 us: the default of an ordinary process, said for the record */
+        (void)setpriority(PRIO_PROCESS, 0, NICE); /* without rights: as it is */
+        (void)prctl(PR_SET_TIMERSLACK,
+                50000UL); /* 50 us: the default of an ordinary process, said for the record */
         if (c->lock_memory && !o->user && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-                hr_journal_line(LOG_WARNING, "memory can't be locked (%s): headroomd itself may be slow when the host is full",
+                hr_journal_line(LOG_WARNING,
+                        "memory can't be locked (%s): headroomd itself may be slow when the host is full",
                         strerror(errno));
 }
 
@@ -272,7 +285,9 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
         bool journal = managed && !o->user;
 
         if (o->user && !o->socket && system_daemon_serves()) {
-                fprintf(stderr, "headroomd: the system's headroomd serves you already (%s): headroom status\n", HR_SYSTEM_SOCKET);
+                fprintf(stderr,
+                        "headroomd: the system's headroomd serves you already (%s): headroom status\n",
+                        HR_SYSTEM_SOCKET);
                 return EXIT_FAILURE;
         }
         hr_journal_init(journal);
@@ -285,18 +300,22 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                         lock == -EWOULDBLOCK ? "another headroomd runs already" : strerror(-lock));
                 return EXIT_FAILURE;
         }
-        r = hr_config_files_read(config_path, o->config != NULL, total, print_problem, NULL, &problems, &config);
+        r = hr_config_files_read(
+                config_path, o->config != NULL, total, print_problem, NULL, &problems, &config);
         if (r < 0) {
-                hr_journal_line(LOG_ERR, "%s can't be used (%s); headroomd --check-config says what is wrong", config_path, strerror(-r));
+                hr_journal_line(LOG_ERR, "%s can't be used (%s); headroomd --check-config says what is wrong",
+                        config_path, strerror(-r));
                 return EXIT_FAILURE;
         }
-        r = hr_helper_start(h, o->user, places.runtime, places.state, &helper); /* before memory is locked, and threads exist */
+        r = hr_helper_start(h, o->user, places.runtime, places.state,
+                &helper); /* before memory is locked, and threads exist */
         if (r < 0) {
                 hr_journal_line(LOG_ERR, "no helper process: %s", strerror(-r));
                 return EXIT_FAILURE;
         }
         prepare_process(o, config);
-        struct hr_recorder_options recorder_options = { .journal = journal, .tell_terminals = config->tell_terminals };
+        struct hr_recorder_options recorder_options = {
+                .journal = journal, .tell_terminals = config->tell_terminals};
         struct hr_bus_options bus_options = {
                 .socket_path = places.socket,
                 .user = o->user,
@@ -340,9 +359,9 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                         hr_rehearse(h);
                 (void)sd_notifyf(0, "READY=1\nSTATUS=watching, socket %s", places.socket);
                 hr_journal_line(LOG_INFO, "headroomd %s watches, socket %s, %s", HR_VERSION, places.socket,
-                        h->memory_version == 2       ? "cgroup v2"
-                                : h->memory_version == 1 ? "cgroup v1"
-                                                         : "process trees");
+                        h->memory_version == 2   ? "cgroup v2"
+                        : h->memory_version == 1 ? "cgroup v1"
+                                                 : "process trees");
                 r = hr_manager_run(manager);
         } else {
                 hr_journal_line(LOG_ERR, "headroomd could not start: %s", strerror(-r));
@@ -356,7 +375,7 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
 
 int main(int argc, char **argv)
 {
-        struct options o = { 0 };
+        struct options o = {0};
         struct hr_hierarchy h;
         char path[PATH_MAX];
         int status;
@@ -379,7 +398,10 @@ int main(int argc, char **argv)
         if (o.config)
                 snprintf(path, sizeof(path), "%s", o.config);
         else if (o.user)
-                snprintf(path, sizeof(path), "%s%s/headroom/headroom.conf", config_home ? config_home : home ? home : "/nonexistent",
+                snprintf(path, sizeof(path), "%s%s/headroom/headroom.conf",
+                        config_home ? config_home
+                        : home      ? home
+                                    : "/nonexistent",
                         config_home ? "" : "/.config");
         else
                 snprintf(path, sizeof(path), "%s/headroom/headroom.conf", HR_SYSCONFDIR);

@@ -19,15 +19,17 @@
 #include "reload.h"
 
 /*
- * The loop. Events come from tripwires, freezers, leaders' pidfds, peers' commands and the helper's answers; between
- * them one timer is set to whoever is due first, jobs and shared domains alike. Every handler reads the time once and
- * ends by setting the timer again.
+ * The loop. Events come from tripwires, freezers, leaders' pidfds, peers' commands and the helper's answers;
+ * between them one timer is set to whoever is due first, jobs and shared domains alike. Every handler reads
+ * the time once and ends by setting the timer again.
  *
- * Jobs live in a table by slot, which is their card's slot too. What is asked of the helper is remembered in a small
- * table by token, with the job or the command that waits for it; either may be gone when the answer comes.
+ * Jobs live in a table by slot, which is their card's slot too. What is asked of the helper is remembered in
+ * a small table by token, with the job or the command that waits for it; either may be gone when the answer
+ * comes.
  */
 
-#define IDS_AHEAD 16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
+#define IDS_AHEAD \
+        16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
 #define HELPER_RETRY_USEC (1 * HR_USEC_PER_SEC)
 
 uint64_t hr_now_usec(void)
@@ -46,7 +48,7 @@ uint64_t hr_now_realtime_usec(void)
 
 void hr_manager_say(struct hr_manager *m, const char *outcome, const char *format, ...)
 {
-        struct hr_event e = { .time_usec = hr_now_realtime_usec(), .exit_status = -1 };
+        struct hr_event e = {.time_usec = hr_now_realtime_usec(), .exit_status = -1};
         va_list ap;
         va_start(ap, format);
         vsnprintf(e.reason, sizeof(e.reason), format, ap);
@@ -82,7 +84,8 @@ uint64_t hr_manager_new_id(struct hr_manager *m)
         return id;
 }
 
-int hr_manager_resolve_policy(struct hr_manager *m, struct hr_job *job, const char *name, const char *checkpoint)
+int hr_manager_resolve_policy(
+        struct hr_manager *m, struct hr_job *job, const char *name, const char *checkpoint)
 {
         struct hr_checkpoint_method method;
         const struct hr_policy *p = hr_config_policy(m->config, name);
@@ -141,7 +144,8 @@ static void add_domain(struct hr_manager *m, struct hr_job *job, const char *pat
                 return;
         if (!d) {
                 if (hr_domain_open(&m->hierarchy, path, &m->host, m->config->host_reserve_bytes, &d) != 0)
-                        return; /* it can't be read, so it can't be judged: doctor says which controllers are missing */
+                        return; /* it can't be read, so it can't be judged: doctor says which controllers are
+                                   missing */
                 d->next = m->domains;
                 m->domains = d;
                 if (!path)
@@ -155,13 +159,14 @@ static bool has_limit(struct hr_manager *m, const char *path)
 {
         struct hr_group g = HR_GROUP_INIT;
         struct hr_group_limits limits;
-        bool limited = hr_group_open(&m->hierarchy, path, &g) == 0 && hr_group_read_limits(&g, &limits) == 0 &&
-                limits.limit_bytes != HR_BYTES_NONE;
+        bool limited = hr_group_open(&m->hierarchy, path, &g) == 0 &&
+                       hr_group_read_limits(&g, &limits) == 0 && limits.limit_bytes != HR_BYTES_NONE;
         hr_group_close(&g);
         return limited;
 }
 
-/* The cgroups above it that have a limit, the nearest first, and the host. A tree's first one is the one that it is in. */
+/* The cgroups above it that have a limit, the nearest first, and the host. A tree's first one is the one that
+ * it is in. */
 void hr_manager_attach_domains(struct hr_manager *m, struct hr_job *job)
 {
         char path[HR_PATH_MAX] = "";
@@ -178,7 +183,8 @@ void hr_manager_attach_domains(struct hr_manager *m, struct hr_job *job)
         } else if (m->hierarchy.memory_version > 0 && job->card->leader > 0) {
                 snprintf(name, sizeof(name), "%s/%d/cgroup", m->hierarchy.proc, (int)job->card->leader);
                 if (hr_sense_read_at(AT_FDCWD, name, text, sizeof(text), &size) == 0)
-                        (void)hr_parse_proc_cgroup(text, size, m->hierarchy.memory_version == 2 ? NULL : "memory", path, sizeof(path));
+                        (void)hr_parse_proc_cgroup(text, size,
+                                m->hierarchy.memory_version == 2 ? NULL : "memory", path, sizeof(path));
         }
         while (path[0] && strcmp(path, "/") != 0) {
                 if (has_limit(m, path))
@@ -197,7 +203,8 @@ static struct hr_card *make_card(const struct hr_job *job, const struct hr_state
         struct hr_card *card = calloc(1, sizeof(*card));
         if (!card)
                 return NULL;
-        struct passwd *pw = getpwuid(s->uid); /* only when a job comes; nss may read files, never the network for root's jobs */
+        struct passwd *pw = getpwuid(
+                s->uid); /* only when a job comes; nss may read files, never the network for root's jobs */
         char number[16];
         snprintf(number, sizeof(number), "%u", (unsigned)s->uid);
         snprintf(card->id, sizeof(card->id), "%s", s->id);
@@ -241,7 +248,8 @@ int hr_manager_watch_wire(struct hr_manager *m, struct hr_job *job)
         job->wire_source = sd_event_source_disable_unref(job->wire_source);
         if (job->wire.fd < 0)
                 return 0;
-        int r = sd_event_add_io(m->event, &job->wire_source, job->wire.fd, job->wire.poll_events, on_wire, job);
+        int r = sd_event_add_io(
+                m->event, &job->wire_source, job->wire.fd, job->wire.poll_events, on_wire, job);
         if (r >= 0)
                 (void)sd_event_source_set_priority(job->wire_source, SD_EVENT_PRIORITY_IMPORTANT);
         return r;
@@ -282,20 +290,23 @@ static int watch_events(struct hr_manager *m, struct hr_job *job)
 {
         int r = hr_manager_watch_wire(m, job);
         if (r >= 0 && job->events_fd >= 0 && !m->hierarchy.fixture)
-                r = sd_event_add_io(m->event, &job->events_source, job->events_fd, EPOLLPRI, on_cgroup_events, job);
+                r = sd_event_add_io(
+                        m->event, &job->events_source, job->events_fd, EPOLLPRI, on_cgroup_events, job);
         if (r >= 0 && job->leader_pidfd >= 0)
-                r = sd_event_add_io(m->event, &job->leader_source, job->leader_pidfd, EPOLLIN, on_leader, job);
+                r = sd_event_add_io(
+                        m->event, &job->leader_source, job->leader_pidfd, EPOLLIN, on_leader, job);
         return r < 0 ? r : 0;
 }
 
 /* ---- coming and going ---- */
 
-int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *action, const char *outcome, struct hr_job **ret)
+int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *action, const char *outcome,
+        struct hr_job **ret)
 {
-        struct hr_job_options options = { .state = state, .hierarchy = &m->hierarchy, .table = m->table };
+        struct hr_job_options options = {.state = state, .hierarchy = &m->hierarchy, .table = m->table};
         struct hr_job *job;
         struct hr_sample sample;
-        struct hr_decision nothing = { .look_again_usec = HR_USEC_NEVER };
+        struct hr_decision nothing = {.look_again_usec = HR_USEC_NEVER};
         char reason[HR_REASON_MAX], limit[HR_TEXT_SIZE_MAX], why[200];
 
         int r = hr_job_open(&options, &job);
@@ -304,7 +315,8 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         job->manager = m;
         r = hr_manager_resolve_policy(m, job, state->policy, state->checkpoint);
         if (r == -ENOENT) {
-                hr_manager_say(m, "warning", "%s: policy %s is gone from the configuration, default is used", state->id, state->policy);
+                hr_manager_say(m, "warning", "%s: policy %s is gone from the configuration, default is used",
+                        state->id, state->policy);
                 r = hr_manager_resolve_policy(m, job, "default", state->checkpoint);
         }
         if (r == 0)
@@ -324,20 +336,23 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
 
         /* The way in stays open. What can't be looked at counts as such: hands off. */
         if (state->attached)
-                job->observe_only = job->kind == HR_KIND_PROCESS
-                        ? hr_process_is_way_in(m->hierarchy.proc, state->leader, why, sizeof(why)) != 0
-                        : hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
+                job->observe_only =
+                        job->kind == HR_KIND_PROCESS
+                                ? hr_process_is_way_in(m->hierarchy.proc, state->leader, why, sizeof(why)) !=
+                                          0
+                                : hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
         uint64_t now = hr_now_usec();
         job->moved_usec = job->populated_usec = now;
         job->state.stage = state->armed.stage;
         if (state->armed.frozen) {
-                bool ending = state->armed.phase == HR_PHASE_INTERRUPT || state->armed.phase == HR_PHASE_TERMINATE ||
-                        state->armed.phase == HR_PHASE_KILL;
+                bool ending = state->armed.phase == HR_PHASE_INTERRUPT ||
+                              state->armed.phase == HR_PHASE_TERMINATE || state->armed.phase == HR_PHASE_KILL;
                 job->state.phase = ending ? (enum hr_phase)state->armed.phase : HR_PHASE_HELD;
                 job->state.owner_held = state->armed.owner_held;
                 job->state.fused = state->armed.fused;
                 uint64_t left = hr_sub(state->armed.deadline_realtime_usec, hr_now_realtime_usec());
-                job->state.deadline_usec = state->armed.deadline_realtime_usec > 0 ? now + MAX(left, HR_USEC_PER_SEC) : 0;
+                job->state.deadline_usec =
+                        state->armed.deadline_realtime_usec > 0 ? now + MAX(left, HR_USEC_PER_SEC) : 0;
                 if (job->freezer == HR_FREEZER_STOP && job->tree)
                         for (size_t i = 0; i < job->tree->member_count && i < HR_MEMBERS_MAX; i++)
                                 job->stopped[job->stopped_count++] = job->tree->members[i].pid;
@@ -349,7 +364,9 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         if (job->record_fd < 0)
                 r = hr_state_create(m->runtime_dir, state, &job->record_fd);
         if (r < 0)
-                hr_manager_say(m, "error", "%s: no record could be made below %s (%s): if headroomd ends while the job is held, it will not be known again",
+                hr_manager_say(m, "error",
+                        "%s: no record could be made below %s (%s): if headroomd ends while the job is held, "
+                        "it will not be known again",
                         job->id, m->runtime_dir, strerror(-r));
         hr_manager_attach_domains(m, job);
         (void)watch_events(m, job); /* without events the timer alone watches it */
@@ -358,8 +375,8 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         hr_job_sample(job, now, &sample);
         nothing.stage = job->state.stage;
         hr_units_escape(why, sizeof(why), job->why);
-        snprintf(reason, sizeof(reason), "watched as %s (%s), limit %s, policy %s", hr_kind_name(job->kind), why,
-                hr_units_format_bytes(limit, job->own_limit_bytes), job->policy->name);
+        snprintf(reason, sizeof(reason), "watched as %s (%s), limit %s, policy %s", hr_kind_name(job->kind),
+                why, hr_units_format_bytes(limit, job->own_limit_bytes), job->policy->name);
         hr_ladder_tell(m, job, job->state.stage, job->state.stage, action, outcome, reason);
         hr_ladder_publish(job, &sample, &nothing);
         job->next_usec = now;
@@ -380,7 +397,8 @@ void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
         while (job->domain_count > 0)
                 drop_domain(m, job->domains[--job->domain_count]);
         for (size_t i = 0; i < HR_PENDING_MAX; i++)
-                if (m->pending[i].token != 0 && m->pending[i].slot == slot && strcmp(m->pending[i].job, job->id) == 0)
+                if (m->pending[i].token != 0 && m->pending[i].slot == slot &&
+                        strcmp(m->pending[i].job, job->id) == 0)
                         m->pending[i].job[0] = '\0';
         hr_exchange_retire(m->exchange, job->card);
         m->jobs[slot] = NULL;
@@ -392,8 +410,8 @@ void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
 
 /* ---- the helper ---- */
 
-int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job, struct hr_command *command,
-        const char *hook)
+int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
+        struct hr_command *command, const char *hook)
 {
         struct hr_pending *p = NULL;
         for (size_t i = 0; i < HR_PENDING_MAX && !p; i++)
@@ -405,7 +423,11 @@ int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *reques
         int r = hr_helper_send(m->helper, request);
         if (r < 0)
                 return r;
-        *p = (struct hr_pending){ .token = request->token, .command = command, .slot = UINT32_MAX, .bytes = request->bytes, .hook = hook };
+        *p = (struct hr_pending){.token = request->token,
+                .command = command,
+                .slot = UINT32_MAX,
+                .bytes = request->bytes,
+                .hook = hook};
         if (job) {
                 p->slot = job->card->slot;
                 snprintf(p->job, sizeof(p->job), "%s", job->id);
@@ -413,7 +435,8 @@ int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *reques
         return 0;
 }
 
-static void hook_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p, const struct hr_helper_answer *a)
+static void hook_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p,
+        const struct hr_helper_answer *a)
 {
         char text[96];
         enum hr_save save = hr_checkpoint_judge_hook(a->result, text, sizeof(text));
@@ -430,24 +453,28 @@ static void hook_answered(struct hr_manager *m, struct hr_job *job, const struct
         }
 }
 
-/* A file proves a signal's checkpoint when it is newer than the signal and has not changed between two looks. */
+/* A file proves a signal's checkpoint when it is newer than the signal and has not changed between two looks.
+ */
 static void file_answered(struct hr_job *job, const struct hr_helper_answer *a)
 {
         job->file_busy = false;
         if (job->save != HR_SAVE_RUNNING || a->result < 0)
                 return;
         uint64_t age = hr_sub(hr_now_realtime_usec(), a->time_usec);
-        if (a->time_usec >= job->save_since_usec && a->bytes > 0 && a->bytes == job->save_size_bytes && age >= HR_USEC_PER_SEC / 2) {
+        if (a->time_usec >= job->save_since_usec && a->bytes > 0 && a->bytes == job->save_size_bytes &&
+                age >= HR_USEC_PER_SEC / 2) {
                 char size[HR_TEXT_SIZE_MAX];
                 job->save = HR_SAVE_PROVEN;
-                snprintf(job->save_text, sizeof(job->save_text), "the checkpoint file is new and has settled at %s",
+                snprintf(job->save_text, sizeof(job->save_text),
+                        "the checkpoint file is new and has settled at %s",
                         hr_units_format_bytes(size, a->bytes));
                 job->next_usec = 0;
         }
         job->save_size_bytes = a->time_usec >= job->save_since_usec ? a->bytes : 0;
 }
 
-static void job_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p, const struct hr_helper_answer *a)
+static void job_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p,
+        const struct hr_helper_answer *a)
 {
         switch (a->op) {
         case HR_HELPER_HOOK:
@@ -471,9 +498,11 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                 job->high_busy = false;
                 if (a->fd < 0)
                         break; /* the timer looks */
-                job->wire_source = sd_event_source_disable_unref(job->wire_source); /* before its descriptor is closed */
+                job->wire_source =
+                        sd_event_source_disable_unref(job->wire_source); /* before its descriptor is closed */
                 hr_tripwire_close(&job->wire);
-                job->wire = (struct hr_tripwire){ .fd = a->fd, .poll_events = EPOLLIN, .armed_bytes = p->bytes };
+                job->wire =
+                        (struct hr_tripwire){.fd = a->fd, .poll_events = EPOLLIN, .armed_bytes = p->bytes};
                 (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
                 break;
         case HR_HELPER_PSS:
@@ -512,7 +541,8 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
         }
 }
 
-static int on_helper(sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata);
+static int on_helper(
+        sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata);
 
 static int start_helper(struct hr_manager *m)
 {
@@ -529,14 +559,17 @@ static void helper_died(struct hr_manager *m)
 {
         m->helper_source = sd_event_source_disable_unref(m->helper_source);
         m->helper = hr_helper_stop(m->helper);
-        hr_manager_say(m, "error", "the helper process died; it is started again, hooks and limit changes under way have failed");
+        hr_manager_say(m, "error",
+                "the helper process died; it is started again, hooks and limit changes under way have "
+                "failed");
         for (size_t i = 0; i < HR_PENDING_MAX; i++)
                 if (m->pending[i].token != 0) {
                         struct hr_pending *p = &m->pending[i];
-                        struct hr_helper_answer a = { .token = p->token, .result = -EIO, .fd = -1 };
-                        a.op = p->command ? (p->command->verb == HR_VERB_RUN ? HR_HELPER_PLACE : HR_HELPER_LIMIT)
-                                : p->hook ? HR_HELPER_HOOK
-                                          : HR_HELPER_BYE;
+                        struct hr_helper_answer a = {.token = p->token, .result = -EIO, .fd = -1};
+                        a.op = p->command
+                                       ? (p->command->verb == HR_VERB_RUN ? HR_HELPER_PLACE : HR_HELPER_LIMIT)
+                               : p->hook ? HR_HELPER_HOOK
+                                         : HR_HELPER_BYE;
                         answered(m, &a);
                         p->token = 0;
                 }
@@ -545,7 +578,8 @@ static void helper_died(struct hr_manager *m)
         m->helper_retry_usec = hr_now_usec() + HELPER_RETRY_USEC;
 }
 
-static int on_helper(sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+static int on_helper(
+        sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
 {
         static struct hr_helper_answer a;
         struct hr_manager *m = userdata;
@@ -584,7 +618,8 @@ static void give_turn(struct hr_manager *m, struct hr_domain *d, uint64_t now_us
                 struct hr_sample sample;
                 hr_job_sample(job, now_usec, &sample);
                 uint64_t weight = hr_policy_weight(&sample);
-                if (in_it && !job->observe_only && !job->policy->observe && job != d->turn && weight >= best_weight) {
+                if (in_it && !job->observe_only && !job->policy->observe && job != d->turn &&
+                        weight >= best_weight) {
                         best = job;
                         best_weight = weight;
                 }
@@ -597,7 +632,8 @@ static void give_turn(struct hr_manager *m, struct hr_domain *d, uint64_t now_us
 
 static void sample_domain(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec)
 {
-        hr_domain_sample(d, now_usec, m->config->fill_rate_bytes_per_second, m->config->poll_min_usec, m->config->poll_max_usec);
+        hr_domain_sample(d, now_usec, m->config->fill_rate_bytes_per_second, m->config->poll_min_usec,
+                m->config->poll_max_usec);
         uint32_t ratio = hr_domain_ratio(d);
         if (ratio < HR_DOMAIN_RELAX_PERMYRIAD && !d->turn)
                 return;
@@ -605,7 +641,8 @@ static void sample_domain(struct hr_manager *m, struct hr_domain *d, uint64_t no
         /* All look: each may have a notice to hear; the one whose turn it is acts. */
         HR_JOBS_FOREACH (m, job)
                 for (size_t i = 0; i < job->domain_count; i++)
-                        if (job->domains[i] == d && (job == d->turn || now_usec >= job->sampled_usec + HR_USEC_PER_SEC / 4))
+                        if (job->domains[i] == d &&
+                                (job == d->turn || now_usec >= job->sampled_usec + HR_USEC_PER_SEC / 4))
                                 job->next_usec = now_usec;
 }
 
@@ -637,7 +674,8 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         uint64_t now = hr_now_usec(), unused = HR_USEC_NEVER;
 
         m->wakeups++;
-        m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it is set to */
+        m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it
+                                          is set to */
         if (!m->helper && now >= m->helper_retry_usec && start_helper(m) < 0)
                 m->helper_retry_usec = now + 10 * HELPER_RETRY_USEC;
         for (struct hr_domain *d = m->domains; d; d = d->next)
@@ -658,7 +696,8 @@ static int on_command(sd_event_source *source HR_UNUSED, int fd, uint32_t revent
         struct hr_manager *m = userdata;
         uint64_t count;
         (void)!read(fd, &count, sizeof(count)); /* EAGAIN: it was counted already */
-        for (struct hr_command *c = hr_exchange_next_command(m->exchange); c; c = hr_exchange_next_command(m->exchange))
+        for (struct hr_command *c = hr_exchange_next_command(m->exchange); c;
+                c = hr_exchange_next_command(m->exchange))
                 hr_verbs_dispatch(m, c);
         hr_manager_schedule(m);
         return 0;
@@ -677,7 +716,8 @@ static int on_pressure(sd_event_source *source, int fd HR_UNUSED, uint32_t reven
         return 0;
 }
 
-static int on_stop(sd_event_source *source HR_UNUSED, const struct signalfd_siginfo *si HR_UNUSED, void *userdata)
+static int on_stop(
+        sd_event_source *source HR_UNUSED, const struct signalfd_siginfo *si HR_UNUSED, void *userdata)
 {
         struct hr_manager *m = userdata;
         m->stopping = true;
@@ -685,7 +725,8 @@ static int on_stop(sd_event_source *source HR_UNUSED, const struct signalfd_sigi
         return sd_event_exit(m->event, 0);
 }
 
-static int on_hangup(sd_event_source *source HR_UNUSED, const struct signalfd_siginfo *si HR_UNUSED, void *userdata)
+static int on_hangup(
+        sd_event_source *source HR_UNUSED, const struct signalfd_siginfo *si HR_UNUSED, void *userdata)
 {
         struct hr_manager *m = userdata;
         int r = hr_reload_start(m->config_path, m->host_total_bytes);
@@ -694,7 +735,8 @@ static int on_hangup(sd_event_source *source HR_UNUSED, const struct signalfd_si
         return 0;
 }
 
-static int on_reloaded(sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+static int on_reloaded(
+        sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
 {
         struct hr_manager *m = userdata;
         char text[HR_REASON_MAX];
@@ -709,16 +751,20 @@ static int on_reloaded(sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint
                 char name[HR_NAME_MAX];
                 snprintf(name, sizeof(name), "%s", job->policy->name);
                 if (hr_manager_resolve_policy(m, job, name, "") < 0) {
-                        hr_manager_say(m, "warning", "%s: policy %s is gone from the configuration, default is used", job->id, name);
+                        hr_manager_say(m, "warning",
+                                "%s: policy %s is gone from the configuration, default is used", job->id,
+                                name);
                         (void)hr_manager_resolve_policy(m, job, "default", "");
                 }
         }
         hr_config_free(old);
         HR_JOBS_FOREACH (m, job)
-                hr_ladder_look(m, job, hr_now_usec(), true); /* judged and shown by it at once, also one at rest */
+                hr_ladder_look(
+                        m, job, hr_now_usec(), true); /* judged and shown by it at once, also one at rest */
         int r = hr_watch_reload(m);
         if (r < 0)
-                hr_manager_say(m, "error", "[match] rules don't work: new cgroups can't be seen (%s)", strerror(-r));
+                hr_manager_say(
+                        m, "error", "[match] rules don't work: new cgroups can't be seen (%s)", strerror(-r));
         hr_manager_say(m, "info", "configuration read again%s%s", text[0] ? ": " : "", text);
         hr_manager_schedule(m);
         return 0;
@@ -735,7 +781,8 @@ static void adopt(const struct hr_state *state, void *userdata)
                 return;
         (void)hr_state_remove(m->runtime_dir, state->id);
         if (r < 0)
-                hr_manager_say(m, "error", "%s (%s) could not be taken over: %s", state->id, state->name, strerror(-r));
+                hr_manager_say(m, "error", "%s (%s) could not be taken over: %s", state->id, state->name,
+                        strerror(-r));
         else
                 hr_manager_say(m, "info", "%s (%s) ended while headroomd was down", state->id, state->name);
 }
@@ -753,7 +800,8 @@ static int add_sources(struct hr_manager *m)
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_io(m->event, &m->command_source, hr_exchange_command_fd(m->exchange), EPOLLIN, on_command, m);
+                r = sd_event_add_io(m->event, &m->command_source, hr_exchange_command_fd(m->exchange),
+                        EPOLLIN, on_command, m);
         if (r >= 0)
                 r = sd_event_add_signal(m->event, NULL, SIGTERM, on_stop, m);
         if (r >= 0)
@@ -769,8 +817,10 @@ static int add_sources(struct hr_manager *m)
         if (r < 0)
                 return r;
         m->psi = (struct hr_psi)HR_PSI_INIT;
-        /* 150 ms in 2 s, which an ordinary user may ask for too; without PSI the timer guards the host alone. */
-        if (m->config->host_guard && hr_psi_open(&m->hierarchy, 150 * HR_USEC_PER_MSEC, 2 * HR_USEC_PER_SEC, &m->psi) == 0)
+        /* 150 ms in 2 s, which an ordinary user may ask for too; without PSI the timer guards the host alone.
+         */
+        if (m->config->host_guard &&
+                hr_psi_open(&m->hierarchy, 150 * HR_USEC_PER_MSEC, 2 * HR_USEC_PER_SEC, &m->psi) == 0)
                 (void)sd_event_add_io(m->event, &m->psi_source, m->psi.fd, EPOLLPRI, on_pressure, m);
         return 0;
 }
@@ -781,7 +831,8 @@ static uint64_t read_next_id(const struct hr_manager *m)
         size_t size;
         uint64_t id;
         snprintf(path, sizeof(path), "%s/next-id", m->state_dir);
-        if (hr_sense_read_at(AT_FDCWD, path, text, sizeof(text), &size) != 0 || hr_parse_number(text, size, &id) < 0)
+        if (hr_sense_read_at(AT_FDCWD, path, text, sizeof(text), &size) != 0 ||
+                hr_parse_number(text, size, &id) < 0)
                 return 1;
         return MAX(id, 1U);
 }
@@ -826,13 +877,16 @@ int hr_manager_new(const struct hr_manager_options *o, struct hr_manager **ret)
                 return r;
         int bad = hr_state_each(m->runtime_dir, adopt, m);
         if (bad != 0)
-                hr_manager_say(m, "error", "%s/jobs: %d records could not be read and were set aside as *.bad", m->runtime_dir, bad);
+                hr_manager_say(m, "error",
+                        "%s/jobs: %d records could not be read and were set aside as *.bad", m->runtime_dir,
+                        bad);
         /* Ids of adopted jobs are taken, whatever the file says. */
         HR_JOBS_FOREACH (m, job)
                 m->next_id = MAX(m->next_id, strtoull(job->id + 1, NULL, 10) + 1);
         r = hr_watch_start(m);
         if (r < 0)
-                hr_manager_say(m, "error", "[match] rules don't work: new cgroups can't be seen (%s)", strerror(-r));
+                hr_manager_say(
+                        m, "error", "[match] rules don't work: new cgroups can't be seen (%s)", strerror(-r));
         hr_manager_schedule(m);
         *ret = TAKE_PTR(m);
         return 0;
@@ -871,7 +925,8 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
 int hr_manager_run(struct hr_manager *m)
 {
         int r = sd_event_loop(m->event);
-        /* Under systemd, what is held stays held: ExecStopPost= knows whether this is the end or a restart. */
+        /* Under systemd, what is held stays held: ExecStopPost= knows whether this is the end or a restart.
+         */
         if (!m->managed)
                 (void)hr_release_all(&m->hierarchy, m->runtime_dir, true);
         return r < 0 ? r : 0;

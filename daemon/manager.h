@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Owns the event loop of the deciding thread and the table of jobs. A wake-up is: sense, think, act, tell. Makes no
- * call that may block, and allocates only when a job comes.
+ * Owns the event loop of the deciding thread and the table of jobs. A wake-up is: sense, think, act, tell.
+ * Makes no call that may block, and allocates only when a job comes.
  */
 
 #include <systemd/sd-event.h>
@@ -17,29 +17,30 @@
 
 struct hr_manager_options {
         const struct hr_hierarchy *hierarchy;
-        struct hr_config *config;       /* taken over */
-        struct hr_exchange *exchange;   /* borrowed, outlives the manager */
-        struct hr_helper *helper;       /* taken over */
-        const char *config_path;        /* for a reload; NULL: none */
+        struct hr_config *config;     /* taken over */
+        struct hr_exchange *exchange; /* borrowed, outlives the manager */
+        struct hr_helper *helper;     /* taken over */
+        const char *config_path;      /* for a reload; NULL: none */
         const char *runtime_dir, *state_dir;
-        bool user;                      /* not root: no foreign process is touched */
-        bool managed;                   /* by systemd, which releases held jobs after a stop; else we do */
+        bool user;    /* not root: no foreign process is touched */
+        bool managed; /* by systemd, which releases held jobs after a stop; else we do */
         uint64_t host_total_bytes;
 };
 
 struct hr_pending {
-        uint64_t token;              /* 0: free */
-        struct hr_command *command;  /* waits for the answer; NULL: nobody does */
+        uint64_t token;             /* 0: free */
+        struct hr_command *command; /* waits for the answer; NULL: nobody does */
         char job[HR_ID_MAX];
         uint32_t slot;
         uint64_t bytes;
-        const char *hook;            /* the kind of hook: "notice" "hold" "end" "checkpoint"; NULL: none */
+        const char *hook; /* the kind of hook: "notice" "hold" "end" "checkpoint"; NULL: none */
 };
 #define HR_PENDING_MAX 1024
 
 struct hr_manager {
         sd_event *event;
-        sd_event_source *timer, *command_source, *helper_source, *discover_source, *psi_source, *reload_source;
+        sd_event_source *timer, *command_source, *helper_source, *discover_source, *psi_source,
+                *reload_source;
         struct hr_hierarchy hierarchy;
         struct hr_config *config;
         struct hr_exchange *exchange;
@@ -49,7 +50,7 @@ struct hr_manager {
         bool user, managed, stopping;
         uint64_t host_total_bytes;
 
-        struct hr_job **jobs;        /* by slot, jobs_max of them */
+        struct hr_job **jobs; /* by slot, jobs_max of them */
         uint32_t jobs_max, slots_used, job_count;
         struct hr_domain *domains;
         struct hr_domain *host_domain; /* NULL: the guard is off */
@@ -62,8 +63,8 @@ struct hr_manager {
 
         struct hr_pending pending[HR_PENDING_MAX];
         uint64_t last_token;
-        uint64_t timer_usec;         /* what the timer is set to; HR_USEC_NEVER: off */
-        uint64_t wakeups, samples;   /* for doctor */
+        uint64_t timer_usec;                  /* what the timer is set to; HR_USEC_NEVER: off */
+        uint64_t wakeups, samples;            /* for doctor */
         uint64_t table_usec, table_cost_usec; /* of the last pass over /proc: when, and how long it took */
 };
 
@@ -73,8 +74,8 @@ int hr_manager_run(struct hr_manager *m); /* until SIGTERM or SIGINT; 0 or -errn
 
 /* ---- between the files of the deciding thread: manager.c ladder.c verbs.c watch.c ---- */
 
-#define HR_JOBS_FOREACH(m, job)                                                                             \
-        for (uint32_t slot_ = 0; slot_ < (m)->slots_used; slot_++)                                         \
+#define HR_JOBS_FOREACH(m, job)                                    \
+        for (uint32_t slot_ = 0; slot_ < (m)->slots_used; slot_++) \
                 for (struct hr_job *job = (m)->jobs[slot_]; job; job = NULL)
 
 uint64_t hr_now_usec(void);          /* CLOCK_MONOTONIC */
@@ -82,14 +83,16 @@ uint64_t hr_now_realtime_usec(void); /* CLOCK_REALTIME */
 
 /* manager.c */
 /* Takes a job in. leader etc. as in state; the record is made here. *ret may be NULL. */
-int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *action, const char *outcome, struct hr_job **ret);
+int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *action, const char *outcome,
+        struct hr_job **ret);
 void hr_manager_remove(struct hr_manager *m, struct hr_job *job); /* its record too; the card is retired */
-void hr_manager_schedule(struct hr_manager *m);                  /* sets the timer for whoever is due first */
-int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job, struct hr_command *command,
-        const char *hook);
+void hr_manager_schedule(struct hr_manager *m); /* sets the timer for whoever is due first */
+int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
+        struct hr_command *command, const char *hook);
 struct hr_job *hr_manager_job(struct hr_manager *m, uint32_t slot, const char *id); /* NULL: it has ended */
 uint64_t hr_manager_new_id(struct hr_manager *m);
-int hr_manager_resolve_policy(struct hr_manager *m, struct hr_job *job, const char *name, const char *checkpoint);
+int hr_manager_resolve_policy(
+        struct hr_manager *m, struct hr_job *job, const char *name, const char *checkpoint);
 int hr_manager_watch_wire(struct hr_manager *m, struct hr_job *job); /* its descriptor is new: poll it */
 /* A line of the daemon's own, told by the recorder. outcome: "error" "warning" "info". */
 void hr_manager_say(struct hr_manager *m, const char *outcome, const char *format, ...) HR_PRINTF(3, 4);
@@ -98,18 +101,21 @@ void hr_manager_attach_domains(struct hr_manager *m, struct hr_job *job);
 /* ladder.c: one wake-up of one job */
 void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
-void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
-        const char *outcome, const char *reason);
+void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
+        const char *action, const char *outcome, const char *reason);
 void hr_ladder_note(struct hr_job *job, const char *reason); /* the reason that status shows */
-void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind, const char *reason,
-        uint64_t timeout_usec);
-void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *decision);
-void hr_ladder_disarm(struct hr_manager *m, struct hr_job *job); /* everything that is set on it is taken off; it runs */
+void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
+        const char *reason, uint64_t timeout_usec);
+void hr_ladder_publish(
+        struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *decision);
+void hr_ladder_disarm(
+        struct hr_manager *m, struct hr_job *job); /* everything that is set on it is taken off; it runs */
 
 /* verbs.c: what peers ask for, and what the helper answers to that */
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *command);
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
-void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct hr_job *job, const struct hr_helper_answer *answer);
+void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct hr_job *job,
+        const struct hr_helper_answer *answer);
 
 /* watch.c: cgroups that appear, and [match] rules */
 int hr_watch_start(struct hr_manager *m);

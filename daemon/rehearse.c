@@ -21,7 +21,7 @@
 static void think_through(void)
 {
         static struct hr_history history;
-        struct hr_policy_state state = { 0 };
+        struct hr_policy_state state = {0};
         struct hr_decision decision;
         struct hr_forecast f;
         struct hr_config *c = NULL;
@@ -29,7 +29,8 @@ static void think_through(void)
         if (hr_config_new(0, &c) < 0)
                 return;
         for (uint64_t i = 0; i < 120; i++) {
-                struct hr_sample sample = { .time_usec = (i + 1) * 100000, .used_bytes = i * HR_MIB, .candidate_count = 1 };
+                struct hr_sample sample = {
+                        .time_usec = (i + 1) * 100000, .used_bytes = i * HR_MIB, .candidate_count = 1};
                 hr_history_add(&history, sample.time_usec, sample.used_bytes);
                 hr_forecast(&history, 120 * HR_MIB, &f);
                 sample.candidates[0] = (struct hr_candidate){
@@ -46,7 +47,7 @@ static void think_through(void)
                         .now_usec = sample.time_usec,
                         .policy = &c->policies[0],
                         .sample = &sample,
-                        .means = { .can_freeze = true, .can_fuse = true, .no_save = "", .no_freeze = "" },
+                        .means = {.can_freeze = true, .can_fuse = true, .no_save = "", .no_freeze = ""},
                         .frozen = state.phase == HR_PHASE_HELD || state.phase == HR_PHASE_BRAKE,
                 };
                 hr_policy_step(&state, &in, &decision);
@@ -56,7 +57,7 @@ static void think_through(void)
 
 void hr_rehearse(const struct hr_hierarchy *h)
 {
-        struct hr_tree tree = { 0 };
+        struct hr_tree tree = {0};
         struct hr_usage usage;
         pid_t stopped[HR_MEMBERS_MAX];
         size_t stopped_count = 0;

@@ -16,8 +16,8 @@
 #include "fd.h"
 
 /*
- * One reload at a time. The thread reads and parses, leaves the result in `done`, and wakes the deciding thread; the
- * old configuration stays whole until the new one is.
+ * One reload at a time. The thread reads and parses, leaves the result in `done`, and wakes the deciding
+ * thread; the old configuration stays whole until the new one is.
  */
 
 #define FILE_SIZE_MAX (1 << 20) /* a configuration of more than 1 MiB is a mistake */
@@ -30,11 +30,12 @@ static struct {
         uint64_t host_total_bytes;
         struct hr_config *done;
         char text[240];
-} reload = { .fd = -1 };
+} reload = {.fd = -1};
 
-static void say(hr_problem_fn report, void *userdata, enum hr_problem_level level, const char *file, const char *text)
+static void say(
+        hr_problem_fn report, void *userdata, enum hr_problem_level level, const char *file, const char *text)
 {
-        struct hr_problem p = { .level = level, .file = file, .line = 0, .text = text };
+        struct hr_problem p = {.level = level, .file = file, .line = 0, .text = text};
         report(&p, userdata);
 }
 
@@ -67,8 +68,8 @@ static int read_file(const char *path, char **ret_text, size_t *ret_size)
         return 0;
 }
 
-static int parse_file(struct hr_config *c, const char *path, bool required, hr_problem_fn report, void *userdata, int *problems,
-        unsigned *errors)
+static int parse_file(struct hr_config *c, const char *path, bool required, hr_problem_fn report,
+        void *userdata, int *problems, unsigned *errors)
 {
         _free_ char *text = NULL;
         size_t size = 0;
@@ -100,8 +101,8 @@ static int is_drop_in(const struct dirent *e)
         return e->d_name[0] != '.' && n > 5 && strcmp(e->d_name + n - 5, ".conf") == 0;
 }
 
-static int parse_drop_ins(struct hr_config *c, const char *path, hr_problem_fn report, void *userdata, int *problems,
-        unsigned *errors)
+static int parse_drop_ins(struct hr_config *c, const char *path, hr_problem_fn report, void *userdata,
+        int *problems, unsigned *errors)
 {
         char dir[PATH_MAX], file[PATH_MAX + 300];
         struct dirent **list = NULL;
@@ -133,8 +134,8 @@ static void count_and_report(const struct hr_problem *p, void *userdata)
         c->report(p, c->userdata);
 }
 
-int hr_config_files_read(const char *path, bool required, uint64_t host_total_bytes, hr_problem_fn report, void *userdata,
-        int *ret_problems, struct hr_config **ret)
+int hr_config_files_read(const char *path, bool required, uint64_t host_total_bytes, hr_problem_fn report,
+        void *userdata, int *ret_problems, struct hr_config **ret)
 {
         HR_CLEANUP(hr_config_freep) struct hr_config *c = NULL;
         int problems = 0;
@@ -147,7 +148,7 @@ int hr_config_files_read(const char *path, bool required, uint64_t host_total_by
                 r = parse_drop_ins(c, path, report, userdata, &problems, &errors);
         if (r < 0)
                 return r;
-        struct counting counting = { .report = report, .userdata = userdata };
+        struct counting counting = {.report = report, .userdata = userdata};
         r = hr_config_check(c, count_and_report, &counting);
         if (r < 0)
                 return r;
@@ -174,7 +175,8 @@ static void *read_again(void *unused HR_UNUSED)
 {
         struct hr_config *c = NULL;
         int problems = 0;
-        int r = hr_config_files_read(reload.path, false, reload.host_total_bytes, keep_first, NULL, &problems, &c);
+        int r = hr_config_files_read(
+                reload.path, false, reload.host_total_bytes, keep_first, NULL, &problems, &c);
         if (r < 0 && reload.text[0] == '\0')
                 snprintf(reload.text, sizeof(reload.text), "%s", strerror(-r));
         reload.done = c;

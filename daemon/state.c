@@ -11,13 +11,17 @@
 #include <unistd.h>
 
 /*
- * One table of keys writes and reads the lower part. Reading is strict: an unknown version, a key that is missing or a
- * number that is none makes the record bad, and a bad record is set aside and told, never guessed at.
+ * One table of keys writes and reads the lower part. Reading is strict: an unknown version, a key that is
+ * missing or a number that is none makes the record bad, and a bad record is set aside and told, never
+ * guessed at.
  */
 
 enum type { TEXT, U32, U64, I32, FLAG };
 
-#define FIELD(key, type, member) { key, type, offsetof(struct hr_state, member), sizeof(((struct hr_state *)0)->member) }
+#define FIELD(key, type, member)                                                                     \
+        {                                                                                            \
+                key, type, offsetof(struct hr_state, member), sizeof(((struct hr_state *)0)->member) \
+        }
 static const struct field {
         const char *key;
         enum type type;
@@ -49,9 +53,11 @@ static const struct field {
 
 static void armed_format(const struct hr_armed *a, char line[HR_STATE_ARMED_SIZE + 1])
 {
-        int n = snprintf(line, HR_STATE_ARMED_SIZE, "headroom %d %d %d %d %d %d %u %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
-                HR_STATE_VERSION, a->frozen, a->fused, a->high, a->limit, (int)a->stage, a->phase, a->owner_held, a->interrupted,
-                a->fuse_soft_bytes, a->limit_before_bytes, a->deadline_realtime_usec, a->peak_bytes);
+        int n = snprintf(line, HR_STATE_ARMED_SIZE,
+                "headroom %d %d %d %d %d %d %u %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+                HR_STATE_VERSION, a->frozen, a->fused, a->high, a->limit, (int)a->stage, a->phase,
+                a->owner_held, a->interrupted, a->fuse_soft_bytes, a->limit_before_bytes,
+                a->deadline_realtime_usec, a->peak_bytes);
         memset(line + n, ' ', (size_t)(HR_STATE_ARMED_SIZE - n));
         line[HR_STATE_ARMED_SIZE - 1] = '\n';
         line[HR_STATE_ARMED_SIZE] = '\0';
@@ -200,7 +206,10 @@ static int armed_parse(const char *line, struct hr_armed *ret)
 
 static int hex(char c)
 {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
 }
 
 /* Undoes hr_units_escape. */
@@ -250,7 +259,7 @@ static int field_parse(const struct field *f, const char *text, struct hr_state 
 
 int hr_state_parse(const char *text, size_t size, struct hr_state *ret)
 {
-        struct hr_state state = { 0 };
+        struct hr_state state = {0};
         uint32_t seen = 0;
         _Static_assert(ELEMENTSOF(fields) < 32, "a bit for each field");
 
@@ -266,7 +275,8 @@ int hr_state_parse(const char *text, size_t size, struct hr_state *ret)
         if (r < 0)
                 return r;
         char *save = NULL;
-        for (char *line = strtok_r(copy + HR_STATE_ARMED_SIZE, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        for (char *line = strtok_r(copy + HR_STATE_ARMED_SIZE, "\n", &save); line;
+                line = strtok_r(NULL, "\n", &save)) {
                 char *equals = strchr(line, '=');
                 if (!equals)
                         return -EBADMSG;
@@ -281,8 +291,8 @@ int hr_state_parse(const char *text, size_t size, struct hr_state *ret)
                                 seen |= 1U << i;
                         }
         }
-        if (seen != (1U << ELEMENTSOF(fields)) - 1 || !hr_units_is_job_id(state.id) || state.placement.kind >= HR_KIND_COUNT ||
-                state.placement.freezer > HR_FREEZER_STOP)
+        if (seen != (1U << ELEMENTSOF(fields)) - 1 || !hr_units_is_job_id(state.id) ||
+                state.placement.kind >= HR_KIND_COUNT || state.placement.freezer > HR_FREEZER_STOP)
                 return -EBADMSG;
         *ret = state;
         return 0;

@@ -2,11 +2,13 @@
 #pragma once
 
 /*
- * What must outlive the daemon: one small file for each job in the runtime directory (a tmpfs, kept over restarts).
+ * What must outlive the daemon: one small file for each job in the runtime directory (a tmpfs, kept over
+ * restarts).
  *
- * The first HR_STATE_ARMED_SIZE bytes say what is set on the job at this moment: a line of fixed width, written in
- * place *before* anything is set, without an allocation or a new page. Below it stands what never changes, as
- * key=value lines, with \xHH for what is no plain text. The first word is the version of the format.
+ * The first HR_STATE_ARMED_SIZE bytes say what is set on the job at this moment: a line of fixed width,
+ * written in place *before* anything is set, without an allocation or a new page. Below it stands what never
+ * changes, as key=value lines, with \xHH for what is no plain text. The first word is the version of the
+ * format.
  */
 
 #include "act/place.h"
@@ -18,10 +20,10 @@
 struct hr_armed {
         bool frozen, fused, high, limit; /* set by us: freezer, RLIMIT_DATA, memory.high, memory limit */
         enum hr_stage stage;
-        uint32_t phase;          /* enum hr_phase */
+        uint32_t phase; /* enum hr_phase */
         bool owner_held, interrupted;
-        uint64_t fuse_soft_bytes;    /* RLIMIT_DATA before */
-        uint64_t limit_before_bytes; /* the own limit before Headroom set one; HR_BYTES_NONE: none */
+        uint64_t fuse_soft_bytes;        /* RLIMIT_DATA before */
+        uint64_t limit_before_bytes;     /* the own limit before Headroom set one; HR_BYTES_NONE: none */
         uint64_t deadline_realtime_usec; /* of the phase; 0: none */
         uint64_t peak_bytes;
 };
@@ -34,7 +36,8 @@ struct hr_state {
         pid_t leader;
         uint64_t leader_start_ticks;
         bool fuse, locked, attached, matched, has_run, exempt;
-        uint64_t own_limit_bytes;     /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */
+        uint64_t
+                own_limit_bytes; /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */
         struct hr_placement placement;
 };
 
@@ -43,7 +46,8 @@ int hr_state_create(const char *dir, const struct hr_state *state, int *ret_fd);
 /* Rewrites the armed line in place: one pwrite. */
 int hr_state_arm(int fd, const struct hr_armed *armed);
 int hr_state_remove(const char *dir, const char *id);
-/* Calls back for each readable record; one that is damaged is moved aside to ID.bad and counted. Returns the count of bad ones. */
+/* Calls back for each readable record; one that is damaged is moved aside to ID.bad and counted. Returns the
+ * count of bad ones. */
 typedef void (*hr_state_fn)(const struct hr_state *state, void *userdata);
 int hr_state_each(const char *dir, hr_state_fn each, void *userdata);
 /* Opens the record of an adopted job for hr_state_arm. */

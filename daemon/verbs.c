@@ -16,11 +16,13 @@
 #include "think/account.h"
 
 /*
- * What peers ask for. The bus thread has judged who may ask; here it is done, or refused with a reason and the way out.
- * One function for each verb, in a table. A verb that needs the helper is answered when the helper has answered.
+ * What peers ask for. The bus thread has judged who may ask; here it is done, or refused with a reason and
+ * the way out. One function for each verb, in a table. A verb that needs the helper is answered when the
+ * helper has answered.
  */
 
-static void HR_PRINTF(4, 5) answer(struct hr_manager *m, struct hr_command *c, int result, const char *format, ...)
+static void HR_PRINTF(4, 5)
+        answer(struct hr_manager *m, struct hr_command *c, int result, const char *format, ...)
 {
         va_list ap;
         va_start(ap, format);
@@ -57,13 +59,16 @@ static int check_wishes(struct hr_manager *m, struct hr_command *c)
         }
         int r = c->checkpoint[0] ? hr_config_parse_method(c->checkpoint, &method) : 0;
         if (r < 0) {
-                answer(m, c, -EINVAL, "checkpoint method %s: %s; takes none, signal:USR1, signal:B:USR1 or hook:/path", c->checkpoint,
-                        r == -EOPNOTSUPP ? "not in this version" : "not understood");
+                answer(m, c, -EINVAL,
+                        "checkpoint method %s: %s; takes none, signal:USR1, signal:B:USR1 or hook:/path",
+                        c->checkpoint, r == -EOPNOTSUPP ? "not in this version" : "not understood");
                 return r;
         }
-        if (c->has_limit && c->uid != 0 && c->limit_bytes != HR_BYTES_NONE && c->limit_bytes > m->config->limit_cap_bytes) {
+        if (c->has_limit && c->uid != 0 && c->limit_bytes != HR_BYTES_NONE &&
+                c->limit_bytes > m->config->limit_cap_bytes) {
                 char cap[HR_TEXT_SIZE_MAX];
-                answer(m, c, -EPERM, "the administrator allows limits up to %s", hr_units_format_bytes(cap, m->config->limit_cap_bytes));
+                answer(m, c, -EPERM, "the administrator allows limits up to %s",
+                        hr_units_format_bytes(cap, m->config->limit_cap_bytes));
                 return -EPERM;
         }
         if (m->job_count >= m->jobs_max) {
@@ -80,8 +85,10 @@ static void verb_run(struct hr_manager *m, struct hr_command *c, struct hr_job *
 
         if (check_wishes(m, c) < 0)
                 return;
-        /* The child belongs to the caller, or the caller is root: the bus thread knows the caller, the kernel the child. */
-        if (hr_process_status(m->hierarchy.proc, c->pid, &status) != 0 || (c->uid != 0 && status.uid_real != c->uid)) {
+        /* The child belongs to the caller, or the caller is root: the bus thread knows the caller, the kernel
+         * the child. */
+        if (hr_process_status(m->hierarchy.proc, c->pid, &status) != 0 ||
+                (c->uid != 0 && status.uid_real != c->uid)) {
                 answer(m, c, -EPERM, "process %d is not yours", (int)c->pid);
                 return;
         }
@@ -101,7 +108,7 @@ static void verb_run(struct hr_manager *m, struct hr_command *c, struct hr_job *
 
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
 {
-        struct hr_state state = { 0 };
+        struct hr_state state = {0};
         struct hr_pid_stat stat;
         struct hr_job *job;
 
@@ -126,7 +133,8 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
                 state.leader_start_ticks = stat.start_ticks;
         int r = hr_manager_add(m, &state, "watch", "started", &job);
         if (r != 0) {
-                answer(m, c, r < 0 ? r : -ESRCH, "the job could not be watched: %s", r < 0 ? strerror(-r) : "it ended at once");
+                answer(m, c, r < 0 ? r : -ESRCH, "the job could not be watched: %s",
+                        r < 0 ? strerror(-r) : "it ended at once");
                 return;
         }
         job->has_run = !c->detached;
@@ -134,9 +142,11 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
                 struct hr_target t;
                 uint64_t soft;
                 hr_job_target(job, &t);
-                /* From the start: an allocation that does not fit the limit fails at its line, whatever the policy says. */
+                /* From the start: an allocation that does not fit the limit fails at its line, whatever the
+                 * policy says. */
                 job->armed.fused = true;
-                if (hr_job_arm(job) == 0 && hr_fuse_arm(&t, hr_sub(c->limit_bytes, c->limit_bytes / 20), true, &soft) > 0)
+                if (hr_job_arm(job) == 0 &&
+                        hr_fuse_arm(&t, hr_sub(c->limit_bytes, c->limit_bytes / 20), true, &soft) > 0)
                         job->armed.fuse_soft_bytes = soft;
                 else
                         job->armed.fused = false;
@@ -146,8 +156,10 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         answer(m, c, 0, "%s", a->text); /* what its owner should know of the place, or nothing */
 }
 
-/* A name that is free: the one wished for, or the id if it is taken by another (names need not be unique, ids are). */
-static void attach_name(struct hr_manager *m, const struct hr_command *c, const char *fallback, char *buf, size_t size)
+/* A name that is free: the one wished for, or the id if it is taken by another (names need not be unique, ids
+ * are). */
+static void attach_name(
+        struct hr_manager *m, const struct hr_command *c, const char *fallback, char *buf, size_t size)
 {
         size_t n = 0;
         if (c->name[0]) {
@@ -168,7 +180,8 @@ static void attach_name(struct hr_manager *m, const struct hr_command *c, const 
 static bool is_watched(struct hr_manager *m, const char *cgroup, pid_t pid, char *id, size_t size)
 {
         HR_JOBS_FOREACH (m, job)
-                if ((cgroup && job->group.path && strcmp(job->group.path, cgroup) == 0) || (!cgroup && pid == job->card->leader)) {
+                if ((cgroup && job->group.path && strcmp(job->group.path, cgroup) == 0) ||
+                        (!cgroup && pid == job->card->leader)) {
                         snprintf(id, size, "%s", job->id);
                         return true;
                 }
@@ -194,8 +207,8 @@ static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
 
 static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
 {
-        struct hr_state s = { 0 };
-        struct hr_pid_stat stat = { 0 };
+        struct hr_state s = {0};
+        struct hr_pid_stat stat = {0};
         struct hr_job *job;
         char id[HR_ID_MAX];
 
@@ -229,26 +242,31 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
                 s.uid = status.uid_real; /* root attaches it for its owner */
                 s.placement.kind = HR_KIND_PROCESS;
                 s.placement.freezer = HR_FREEZER_STOP;
-                snprintf(s.placement.why, sizeof(s.placement.why), "attached by its pid, left where it stands");
+                snprintf(s.placement.why, sizeof(s.placement.why),
+                        "attached by its pid, left where it stands");
         }
         int r = hr_manager_add(m, &s, "watch", "started", &job);
         if (r != 0) {
-                answer(m, c, r < 0 ? r : -ENOENT, "%s can't be watched: %s", c->cgroup ? c->cgroup : "the process",
-                        r < 0 ? strerror(-r) : "it is gone");
+                answer(m, c, r < 0 ? r : -ENOENT, "%s can't be watched: %s",
+                        c->cgroup ? c->cgroup : "the process", r < 0 ? strerror(-r) : "it is gone");
                 return;
         }
         snprintf(c->answer_job, sizeof(c->answer_job), "%s", job->id);
-        if (c->has_limit && c->cgroup && !job->observe_only) { /* set like any other limit, and answered then */
+        if (c->has_limit && c->cgroup &&
+                !job->observe_only) { /* set like any other limit, and answered then */
                 c->slot = job->card->slot;
                 snprintf(c->job, sizeof(c->job), "%s", job->id);
                 verb_limit(m, c, job); /* the verb stays what it is: the reply has its shape */
                 return;
         }
         if (job->observe_only)
-                answer(m, c, 0, "%s is only observed: it holds the way in to this machine (sshd, a login, a service manager or the like)",
+                answer(m, c, 0,
+                        "%s is only observed: it holds the way in to this machine (sshd, a login, a service "
+                        "manager or the like)",
                         NAMED(job));
         else
-                answer(m, c, 0, "%s is watched as %s, policy %s", NAMED(job), hr_kind_name(job->kind), job->policy->name);
+                answer(m, c, 0, "%s is watched as %s, policy %s", NAMED(job), hr_kind_name(job->kind),
+                        job->policy->name);
 }
 
 static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
@@ -260,7 +278,8 @@ static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_jo
                 answer(m, c, -EIO, "%s is frozen and could not be thawed; it stays watched", name);
                 return;
         }
-        hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "detach", "done", "no longer watched, as asked");
+        hr_ladder_tell(
+                m, job, HR_STAGE_OK, job->state.stage, "detach", "done", "no longer watched, as asked");
         hr_manager_remove(m, job);
         answer(m, c, 0, "%s is no longer watched; it goes on as it is", name);
 }
@@ -278,12 +297,15 @@ static int check_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
                         hr_units_format_bytes(a, m->config->limit_cap_bytes));
                 return -EPERM;
         }
-        (void)hr_job_sense(job, hr_now_usec(), true); /* if it has just ended, setting the limit will say so */
+        (void)hr_job_sense(
+                job, hr_now_usec(), true); /* if it has just ended, setting the limit will say so */
         /* The kernel counts cache too, but drops it; below what can't be dropped it kills at once. */
         uint64_t least = hr_account_least_limit(hr_sub(job->used_bytes, job->swap_bytes));
         if (want < least) {
-                answer(m, c, -EINVAL, "%s uses %s: a limit of %s would end it at once; %s is the least that would do", NAMED(job),
-                        hr_units_format_bytes(a, job->used_bytes), hr_units_format_bytes(what, want), hr_units_spell_bytes(b, least));
+                answer(m, c, -EINVAL,
+                        "%s uses %s: a limit of %s would end it at once; %s is the least that would do",
+                        NAMED(job), hr_units_format_bytes(a, job->used_bytes),
+                        hr_units_format_bytes(what, want), hr_units_spell_bytes(b, least));
                 return -EINVAL;
         }
         return 0;
@@ -300,11 +322,15 @@ static int check_binding(struct hr_manager *m, struct hr_command *c, struct hr_j
         hr_job_sample(job, hr_now_usec(), &sample);
         for (size_t i = 1; i < sample.candidate_count; i++) {
                 const struct hr_candidate *k = &sample.candidates[i];
-                if (k->limit_bytes == HR_BYTES_NONE || hr_ratio_permyriad(k->used_bytes, k->limit_bytes) < HR_SHARED_FULL_PERMYRIAD)
+                if (k->limit_bytes == HR_BYTES_NONE ||
+                        hr_ratio_permyriad(k->used_bytes, k->limit_bytes) < HR_SHARED_FULL_PERMYRIAD)
                         continue;
-                answer(m, c, -EBUSY, "a larger limit would not help %s: %s is full (%s of %s); free memory there, or headroom interrupt %s",
+                answer(m, c, -EBUSY,
+                        "a larger limit would not help %s: %s is full (%s of %s); free memory there, or "
+                        "headroom interrupt %s",
                         NAMED(job), k->source == HR_SOURCE_HOST ? "the host" : job->domains[i - 1]->path,
-                        hr_units_format_bytes(a, k->used_bytes), hr_units_format_bytes(b, k->limit_bytes), job->id);
+                        hr_units_format_bytes(a, k->used_bytes), hr_units_format_bytes(b, k->limit_bytes),
+                        job->id);
                 return -EBUSY;
         }
         return 0;
@@ -361,7 +387,8 @@ static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
                 job->limit_busy = true;
 }
 
-void hr_verbs_limited(struct hr_manager *m, struct hr_command *c, struct hr_job *job, const struct hr_helper_answer *a)
+void hr_verbs_limited(
+        struct hr_manager *m, struct hr_command *c, struct hr_job *job, const struct hr_helper_answer *a)
 {
         if (job)
                 job->limit_busy = false;
@@ -372,7 +399,8 @@ void hr_verbs_limited(struct hr_manager *m, struct hr_command *c, struct hr_job 
         }
         if (a->result < 0) {
                 char reason[HR_REASON_MAX];
-                snprintf(reason, sizeof(reason), "its limit could not be set: %s", a->text[0] ? a->text : strerror(-a->result));
+                snprintf(reason, sizeof(reason), "its limit could not be set: %s",
+                        a->text[0] ? a->text : strerror(-a->result));
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "failed", reason);
                 if (c)
                         answer(m, c, a->result, "%s: %s", NAMED(job), reason);
@@ -387,8 +415,12 @@ static const struct {
         enum hr_verb verb;
         enum hr_ask ask;
 } asks[] = {
-        { HR_VERB_TRIM, HR_ASK_TRIM },           { HR_VERB_CHECKPOINT, HR_ASK_CHECKPOINT }, { HR_VERB_HOLD, HR_ASK_HOLD },
-        { HR_VERB_RESUME, HR_ASK_RESUME },       { HR_VERB_INTERRUPT, HR_ASK_INTERRUPT },   { HR_VERB_KILL, HR_ASK_KILL },
+        {HR_VERB_TRIM, HR_ASK_TRIM},
+        {HR_VERB_CHECKPOINT, HR_ASK_CHECKPOINT},
+        {HR_VERB_HOLD, HR_ASK_HOLD},
+        {HR_VERB_RESUME, HR_ASK_RESUME},
+        {HR_VERB_INTERRUPT, HR_ASK_INTERRUPT},
+        {HR_VERB_KILL, HR_ASK_KILL},
 };
 
 static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
@@ -408,18 +440,24 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
         job = hr_manager_job(m, c->slot, c->job);
         if (job)
                 hr_card_read(job->card, &status);
-        answer(m, c, 0, "%s: %s", name, !job ? "it has ended" : status.reason[0] ? status.reason : "nothing was to be done");
+        answer(m, c, 0, "%s: %s", name,
+                !job               ? "it has ended"
+                : status.reason[0] ? status.reason
+                                   : "nothing was to be done");
 }
 
 static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
         if (job->policy->checkpoint_method.method == HR_METHOD_NONE)
-                answer(m, c, -EINVAL, "%s has no checkpoint method: start it with --checkpoint signal:USR1 or hook:/path, or name one in policy %s",
+                answer(m, c, -EINVAL,
+                        "%s has no checkpoint method: start it with --checkpoint signal:USR1 or hook:/path, "
+                        "or name one in policy %s",
                         NAMED(job), job->policy->name);
         else if (job->save == HR_SAVE_RUNNING)
                 answer(m, c, -EBUSY, "%s: a checkpoint is under way", NAMED(job));
         else if (job->armed.frozen)
-                answer(m, c, -EBUSY, "%s is held and can't save itself now; headroom resume %s first", NAMED(job), job->id);
+                answer(m, c, -EBUSY, "%s is held and can't save itself now; headroom resume %s first",
+                        NAMED(job), job->id);
         else
                 verb_ask(m, c, job);
 }
@@ -427,7 +465,8 @@ static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct h
 static void verb_hold(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
         if (job->freezer == HR_FREEZER_NONE)
-                answer(m, c, -EOPNOTSUPP, "%s can't be held: there is no freezer for it; headroom doctor says why", NAMED(job));
+                answer(m, c, -EOPNOTSUPP,
+                        "%s can't be held: there is no freezer for it; headroom doctor says why", NAMED(job));
         else
                 verb_ask(m, c, job);
 }
@@ -435,7 +474,8 @@ static void verb_hold(struct hr_manager *m, struct hr_command *c, struct hr_job 
 static void verb_resume(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
         if (!job->armed.frozen)
-                answer(m, c, -EBUSY, "%s is not held; to change its limit: headroom limit %s SIZE", NAMED(job), job->id);
+                answer(m, c, -EBUSY, "%s is not held; to change its limit: headroom limit %s SIZE",
+                        NAMED(job), job->id);
         else if (c->has_limit)
                 verb_limit(m, c, job);
         else
@@ -456,7 +496,8 @@ static void verb_policy_job(struct hr_manager *m, struct hr_command *c, struct h
         struct hr_state state;
         hr_job_state(job, &state);
         job->record_fd = hr_close(job->record_fd);
-        (void)hr_state_create(m->runtime_dir, &state, &job->record_fd); /* said at the start if the directory can't be written */
+        (void)hr_state_create(m->runtime_dir, &state,
+                &job->record_fd); /* said at the start if the directory can't be written */
         char name[HR_ID_MAX + HR_NAME_MAX + 4];
         named(job, name, sizeof(name));
         hr_ladder_look(m, job, hr_now_usec(), true); /* shown and judged by it at once; it may end the job */
@@ -520,10 +561,12 @@ static void verb_policy_set(struct hr_manager *m, struct hr_command *c, struct h
         HR_JOBS_FOREACH (m, job)
                 if (strcmp(job->policy->name, p->name) == 0)
                         (void)hr_manager_resolve_policy(m, job, p->name, "");
-        answer(m, c, 0, "policy %s: %s = %s until headroomd is reloaded or restarted", c->policy, c->request, equals + 1);
+        answer(m, c, 0, "policy %s: %s = %s until headroomd is reloaded or restarted", c->policy, c->request,
+                equals + 1);
 }
 
-static void HR_PRINTF(5, 6) item(FILE *out, const char *name, const char *state, const char *remedy, const char *format, ...)
+static void HR_PRINTF(5, 6)
+        item(FILE *out, const char *name, const char *state, const char *remedy, const char *format, ...)
 {
         va_list ap;
         va_start(ap, format);
@@ -539,16 +582,20 @@ static void doctor_hierarchy(const struct hr_hierarchy *h, FILE *out)
                 item(out, "memory", "ok", "", "cgroup v2 at %s: jobs of kind cgroup2", h->memory);
         else if (h->memory_version == 1)
                 item(out, "memory", "ok", "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2",
-                        "cgroup v1 at %s: jobs of kind cgroup1; no memory.high that brakes, no memory.reclaim", h->memory);
+                        "cgroup v1 at %s: jobs of kind cgroup1; no memory.high that brakes, no "
+                        "memory.reclaim",
+                        h->memory);
         else
                 item(out, "memory", "missing", "mount cgroup2, or enable the memory controller",
-                        "no memory controller: jobs are process trees, limits are enforced by headroomd alone");
+                        "no memory controller: jobs are process trees, limits are enforced by headroomd "
+                        "alone");
         if (h->unified[0])
                 item(out, "freezer", "ok", "", "cgroup.freeze and cgroup.kill at %s", h->unified);
         else if (h->freezer[0])
                 item(out, "freezer", "ok", "", "v1 freezer at %s", h->freezer);
         else
-                item(out, "freezer", "warning", "mount cgroup2", "no freezer: jobs are held by SIGSTOP, which they can see");
+                item(out, "freezer", "warning", "mount cgroup2",
+                        "no freezer: jobs are held by SIGSTOP, which they can see");
 }
 
 static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
@@ -564,7 +611,8 @@ static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_jo
         if (m->psi.fd >= 0)
                 item(out, "pressure", "ok", "", "PSI trigger on the host's memory");
         else
-                item(out, "pressure", "missing", "boot with psi=1", "no PSI: the host is watched by the timer alone");
+                item(out, "pressure", "missing", "boot with psi=1",
+                        "no PSI: the host is watched by the timer alone");
         if (m->user)
                 item(out, "rights", "warning", "install the system service for more",
                         "not root: own jobs only; a scope needs the user's manager and delegation");
@@ -573,26 +621,34 @@ static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_jo
         if (hr_unit_systemd_runs())
                 item(out, "systemd", "ok", "", "jobs started from a login get a scope in their user's slice");
         else
-                item(out, "systemd", "missing", "none needed", "jobs get a group below the caller's own, through libcgroup");
+                item(out, "systemd", "missing", "none needed",
+                        "jobs get a group below the caller's own, through libcgroup");
         (void)mounted;
         item(out, "swap", m->host.last.swap_total_bytes > 0 ? "ok" : "warning",
                 m->host.last.swap_total_bytes > 0 ? "" : "add swap if cold memory should go there",
-                "%s free of %s", hr_units_format_bytes(a, m->host.last.swap_free_bytes), hr_units_format_bytes(b, m->host.last.swap_total_bytes));
+                "%s free of %s", hr_units_format_bytes(a, m->host.last.swap_free_bytes),
+                hr_units_format_bytes(b, m->host.last.swap_total_bytes));
         item(out, "host", "ok", "", "%s available of %s, guard %s, %" PRIu64 " values that made no sense",
-                hr_units_format_bytes(a, m->host.last.available_bytes), hr_units_format_bytes(b, m->host.last.total_bytes),
-                m->config->host_guard ? "on" : "off", m->host.bad_count);
-        item(out, "helper", m->helper ? "ok" : "warning", m->helper ? "" : "it is started again within seconds",
-                "%s", m->helper ? "hooks, limits and reclaim" : "it has died");
-        item(out, "matches", m->config->match_count > 0 ? "ok" : "missing", m->config->match_count > 0 ? "" : "see headroom.conf(5), [match NAME]",
-                "%zu [match] rules", m->config->match_count);
+                hr_units_format_bytes(a, m->host.last.available_bytes),
+                hr_units_format_bytes(b, m->host.last.total_bytes), m->config->host_guard ? "on" : "off",
+                m->host.bad_count);
+        item(out, "helper", m->helper ? "ok" : "warning",
+                m->helper ? "" : "it is started again within seconds", "%s",
+                m->helper ? "hooks, limits and reclaim" : "it has died");
+        item(out, "matches", m->config->match_count > 0 ? "ok" : "missing",
+                m->config->match_count > 0 ? "" : "see headroom.conf(5), [match NAME]", "%zu [match] rules",
+                m->config->match_count);
         HR_JOBS_FOREACH (m, job) {
                 char why[256], name[300];
                 hr_units_escape(why, sizeof(why), job->why);
                 snprintf(name, sizeof(name), "job %s", job->id);
                 if (c->uid == 0 || c->uid == job->uid)
                         item(out, name, job->kind == HR_KIND_PROCESS ? "warning" : "ok",
-                                job->kind == HR_KIND_PROCESS ? "start it from a login, or under root's daemon, for a cgroup of its own" : "",
-                                "kind %s: %s; held by %s; tripwire %s", hr_kind_name(job->kind), why, hr_freezer_name(job->freezer),
+                                job->kind == HR_KIND_PROCESS ? "start it from a login, or under root's "
+                                                               "daemon, for a cgroup of its own"
+                                                             : "",
+                                "kind %s: %s; held by %s; tripwire %s", hr_kind_name(job->kind), why,
+                                hr_freezer_name(job->freezer),
                                 job->wire.armed_bytes != HR_BYTES_NONE ? "armed" : "not armed");
         }
         fclose(out);
@@ -605,21 +661,21 @@ static const struct {
         void (*run)(struct hr_manager *m, struct hr_command *c, struct hr_job *job);
         bool needs_job;
 } verbs[HR_VERB_COUNT] = {
-        [HR_VERB_RUN] = { verb_run, false },
-        [HR_VERB_ATTACH] = { verb_attach, false },
-        [HR_VERB_DETACH] = { verb_detach, true },
-        [HR_VERB_LIMIT] = { verb_limit, true },
-        [HR_VERB_POLICY_JOB] = { verb_policy_job, true },
-        [HR_VERB_TRIM] = { verb_ask, true },
-        [HR_VERB_CHECKPOINT] = { verb_checkpoint, true },
-        [HR_VERB_HOLD] = { verb_hold, true },
-        [HR_VERB_RESUME] = { verb_resume, true },
-        [HR_VERB_INTERRUPT] = { verb_ask, true },
-        [HR_VERB_KILL] = { verb_ask, true },
-        [HR_VERB_POLICIES] = { verb_policies, false },
-        [HR_VERB_POLICY_SET] = { verb_policy_set, false },
-        [HR_VERB_DOCTOR] = { verb_doctor, false },
-        [HR_VERB_FOLLOW] = { verb_follow, true },
+        [HR_VERB_RUN] = {verb_run, false},
+        [HR_VERB_ATTACH] = {verb_attach, false},
+        [HR_VERB_DETACH] = {verb_detach, true},
+        [HR_VERB_LIMIT] = {verb_limit, true},
+        [HR_VERB_POLICY_JOB] = {verb_policy_job, true},
+        [HR_VERB_TRIM] = {verb_ask, true},
+        [HR_VERB_CHECKPOINT] = {verb_checkpoint, true},
+        [HR_VERB_HOLD] = {verb_hold, true},
+        [HR_VERB_RESUME] = {verb_resume, true},
+        [HR_VERB_INTERRUPT] = {verb_ask, true},
+        [HR_VERB_KILL] = {verb_ask, true},
+        [HR_VERB_POLICIES] = {verb_policies, false},
+        [HR_VERB_POLICY_SET] = {verb_policy_set, false},
+        [HR_VERB_DOCTOR] = {verb_doctor, false},
+        [HR_VERB_FOLLOW] = {verb_follow, true},
 };
 
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)

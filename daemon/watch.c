@@ -12,13 +12,14 @@
 #include <sys/epoll.h>
 
 /*
- * [match] rules. A cgroup that appears is empty at first: it is looked at a moment later, and again a few times
- * until somebody lives in it, since the owner is known by its processes. The topmost cgroup that a rule fits becomes the
- * job; what is below it belongs to it.
+ * [match] rules. A cgroup that appears is empty at first: it is looked at a moment later, and again a few
+ * times until somebody lives in it, since the owner is known by its processes. The topmost cgroup that a rule
+ * fits becomes the job; what is below it belongs to it.
  */
 
 #define WAITING_MAX 256
-#define LOOKS_MAX 6 /* 0.1, 0.2, 0.4 ... 3.2 s after it appeared; chosen: a service is populated within a second */
+#define LOOKS_MAX \
+        6 /* 0.1, 0.2, 0.4 ... 3.2 s after it appeared; chosen: a service is populated within a second */
 #define FIRST_LOOK_USEC (100 * HR_USEC_PER_MSEC)
 
 static struct {
@@ -47,7 +48,10 @@ static const char *unit_of(const char *path)
         const char *base = strrchr(path, '/');
         base = base ? base + 1 : path;
         const char *dot = strrchr(base, '.');
-        return dot && (strcmp(dot, ".service") == 0 || strcmp(dot, ".scope") == 0 || strcmp(dot, ".slice") == 0) ? base : "";
+        return dot && (strcmp(dot, ".service") == 0 || strcmp(dot, ".scope") == 0 ||
+                              strcmp(dot, ".slice") == 0)
+                       ? base
+                       : "";
 }
 
 static int first_pid(pid_t pid, void *userdata)
@@ -56,7 +60,8 @@ static int first_pid(pid_t pid, void *userdata)
         return 1;
 }
 
-/* May this cgroup become a job at all, for a rule that names only users: a unit that is no slice, or a plain group. */
+/* May this cgroup become a job at all, for a rule that names only users: a unit that is no slice, or a plain
+ * group. */
 static bool is_leaf_like(const char *path, const struct hr_match *match)
 {
         const char *unit = unit_of(path);
@@ -69,13 +74,14 @@ static int match_group(struct hr_manager *m, const char *path)
 {
         struct hr_group g = HR_GROUP_INIT;
         struct hr_pid_status status;
-        struct hr_state s = { 0 };
+        struct hr_state s = {0};
         struct hr_job *job;
         pid_t pid = 0;
 
         int r = hr_group_open(&m->hierarchy, path, &g);
         if (r == -ENOENT)
-                r = -EAGAIN; /* it is there, but its memory controller is not yet: no event tells when it is */
+                r = -EAGAIN; /* it is there, but its memory controller is not yet: no event tells when it is
+                              */
         if (r == 0) {
                 r = hr_group_each_pid(&g, first_pid, &pid);
                 if (r == 1)
@@ -97,7 +103,8 @@ static int match_group(struct hr_manager *m, const char *path)
         const char *base = strrchr(path, '/');
         size_t n = 0;
         for (const char *p = base ? base + 1 : path; *p && n + 1 < sizeof(s.name); p++)
-                if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (n > 0 && ((*p >= '0' && *p <= '9') || strchr("._-@", *p))))
+                if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                        (n > 0 && ((*p >= '0' && *p <= '9') || strchr("._-@", *p))))
                         s.name[n++] = *p;
         if (hr_units_check_name(s.name) < 0)
                 snprintf(s.name, sizeof(s.name), "%s", match->name);
@@ -126,7 +133,8 @@ static int match_group(struct hr_manager *m, const char *path)
                 q.op = HR_HELPER_LIMIT;
                 q.bytes = match->limit_bytes;
                 q.placement = s.placement;
-                (void)hr_manager_ask_helper(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
+                (void)hr_manager_ask_helper(
+                        m, &q, job, NULL, NULL); /* a failure is told as the job's event */
         }
         return 0;
 }
@@ -140,7 +148,8 @@ static void appeared(const char *path, void *userdata)
                 char text[HR_REASON_MAX / 2];
                 hr_units_escape(text, sizeof(text), path);
                 if (match_group(m, path) == -EAGAIN)
-                        hr_manager_say(m, "warning", "%s is not watched: too many cgroups appear at once", text);
+                        hr_manager_say(
+                                m, "warning", "%s is not watched: too many cgroups appear at once", text);
                 return;
         }
         snprintf(waiting[waiting_count].path, HR_PATH_MAX, "%s", path);
@@ -169,13 +178,15 @@ static int on_discover(sd_event_source *source, int fd HR_UNUSED, uint32_t reven
 
 int hr_watch_start(struct hr_manager *m)
 {
-        struct hr_discover_events events = { .appeared = appeared, .vanished = changed, .limit_written = changed, .userdata = m };
+        struct hr_discover_events events = {
+                .appeared = appeared, .vanished = changed, .limit_written = changed, .userdata = m};
         if (m->discover || m->config->match_count == 0 || m->hierarchy.memory_version == 0)
                 return 0;
         int r = hr_discover_new(&m->hierarchy, &events, &m->discover);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(m->event, &m->discover_source, hr_discover_fd(m->discover), EPOLLIN, on_discover, m);
+        r = sd_event_add_io(
+                m->event, &m->discover_source, hr_discover_fd(m->discover), EPOLLIN, on_discover, m);
         return r < 0 ? r : hr_discover_scan(m->discover);
 }
 
@@ -192,7 +203,8 @@ void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec)
 {
         for (size_t i = waiting_count; i-- > 0;) {
                 if (now_usec > 0 && now_usec >= waiting[i].due_usec) {
-                        bool again = match_group(m, waiting[i].path) == -EAGAIN && ++waiting[i].looks < LOOKS_MAX;
+                        bool again =
+                                match_group(m, waiting[i].path) == -EAGAIN && ++waiting[i].looks < LOOKS_MAX;
                         if (again)
                                 waiting[i].due_usec = now_usec + (FIRST_LOOK_USEC << waiting[i].looks);
                         else

@@ -41,7 +41,8 @@ static int stop_one(pid_t pid, void *userdata)
 
         if (is_stopped_by_us(t, pid) || *t->stopped_count >= HR_MEMBERS_MAX)
                 return 0;
-        if (hr_process_stat(t->proc_path, pid, &stat) != 0 || stat.state == 'T' || stat.state == 't' || stat.state == 'Z')
+        if (hr_process_stat(t->proc_path, pid, &stat) != 0 || stat.state == 'T' || stat.state == 't' ||
+                stat.state == 'Z')
                 return 0;
         if (hr_signal_one(t, pid, SIGSTOP, false) == 0) {
                 t->stopped[(*t->stopped_count)++] = pid;
@@ -53,7 +54,7 @@ static int stop_one(pid_t pid, void *userdata)
 static int stop_tree(const struct hr_target *t)
 {
         for (int i = 0; i < STOP_PASSES_MAX; i++) {
-                struct stop_pass pass = { .target = t };
+                struct stop_pass pass = {.target = t};
                 int r = hr_target_each(t, stop_one, &pass);
                 if (r < 0)
                         return r;
@@ -66,7 +67,8 @@ static int stop_tree(const struct hr_target *t)
 static int continue_tree(const struct hr_target *t)
 {
         for (size_t i = 0; i < *t->stopped_count; i++)
-                (void)hr_signal_one(t, t->stopped[i], SIGCONT, false); /* it may have died: nothing is left to do then */
+                (void)hr_signal_one(
+                        t, t->stopped[i], SIGCONT, false); /* it may have died: nothing is left to do then */
         *t->stopped_count = 0;
         return 0;
 }

@@ -5,9 +5,9 @@
 #include <sys/resource.h>
 
 /*
- * prlimit(2) on another user's process needs CAP_SYS_RESOURCE, on one's own nothing. Only the soft limit is touched,
- * so that lifting it needs no more rights than arming it. Children inherit it: it is lifted in every member, also
- * in those that were born later.
+ * prlimit(2) on another user's process needs CAP_SYS_RESOURCE, on one's own nothing. Only the soft limit is
+ * touched, so that lifting it needs no more rights than arming it. Children inherit it: it is lifted in every
+ * member, also in those that were born later.
  */
 
 struct fusing {
@@ -59,7 +59,8 @@ static int result(const struct fusing *f, int r)
 
 int hr_fuse_arm(const struct hr_target *t, uint64_t reserve_bytes, bool every, uint64_t *ret_soft)
 {
-        struct fusing f = { .target = t, .reserve_bytes = reserve_bytes, .every = every, .soft = RLIM_INFINITY };
+        struct fusing f = {
+                .target = t, .reserve_bytes = reserve_bytes, .every = every, .soft = RLIM_INFINITY};
         int r = result(&f, hr_target_each(t, fuse_one, &f));
         if (r >= 0)
                 *ret_soft = f.soft;
@@ -68,12 +69,12 @@ int hr_fuse_arm(const struct hr_target *t, uint64_t reserve_bytes, bool every, u
 
 int hr_fuse_lift(const struct hr_target *t, uint64_t soft)
 {
-        struct fusing f = { .target = t, .soft = soft, .lift = true };
+        struct fusing f = {.target = t, .soft = soft, .lift = true};
         return result(&f, hr_target_each(t, fuse_one, &f));
 }
 
 bool hr_fuse_possible(const struct hr_target *t, bool every)
 {
-        struct fusing f = { .target = t, .every = every, .look = true };
+        struct fusing f = {.target = t, .every = every, .look = true};
         return hr_target_each(t, fuse_one, &f) > 0;
 }

@@ -2,19 +2,22 @@
 #pragma once
 
 /*
- * The fuse: a soft RLIMIT_DATA just above what a process has, so that its next large allocation fails. Python raises
- * MemoryError at that line; `finally`, `atexit` and the program's own saving run. It does not see growth in memory
- * that is mapped already, or shared. C++ and node abort on it: hence only for Python unless the policy says yes.
+ * The fuse: a soft RLIMIT_DATA just above what a process has, so that its next large allocation fails. Python
+ * raises MemoryError at that line; `finally`, `atexit` and the program's own saving run. It does not see
+ * growth in memory that is mapped already, or shared. C++ and node abort on it: hence only for Python unless
+ * the policy says yes.
  */
 
 #include "act/target.h"
 
 /*
- * Arms it in every member that is Python (every: in all). reserve_bytes: room above VmData. *ret_soft: the soft
- * limit that the first member had, for the record. Returns how many were armed, or -errno if none for an error.
+ * Arms it in every member that is Python (every: in all). reserve_bytes: room above VmData. *ret_soft: the
+ * soft limit that the first member had, for the record. Returns how many were armed, or -errno if none for an
+ * error.
  */
 int hr_fuse_arm(const struct hr_target *t, uint64_t reserve_bytes, bool every, uint64_t *ret_soft);
-/* Sets the soft limit back in every member, to soft (at most their hard limit). Returns how many, or -errno. */
+/* Sets the soft limit back in every member, to soft (at most their hard limit). Returns how many, or -errno.
+ */
 int hr_fuse_lift(const struct hr_target *t, uint64_t soft);
 /* Is there a member that it could be armed in? */
 bool hr_fuse_possible(const struct hr_target *t, bool every);

@@ -22,13 +22,15 @@
 #include "sense/tripwire.h"
 
 /*
- * Two halves. The daemon's side only sends and receives, without waiting. The helper's side is a loop over its socket
- * and its children: a request becomes a child; a hook is answered for when it ends, anything else answers itself
- * and exits with 0; a child that dies otherwise, or that is past its deadline, is answered for by the loop.
+ * Two halves. The daemon's side only sends and receives, without waiting. The helper's side is a loop over
+ * its socket and its children: a request becomes a child; a hook is answered for when it ends, anything else
+ * answers itself and exits with 0; a child that dies otherwise, or that is past its deadline, is answered for
+ * by the loop.
  */
 
 #define GUARD_USEC (60 * HR_USEC_PER_SEC)
-#define PATIENCE_USEC (30 * HR_USEC_PER_SEC) /* for what asks the kernel or systemd; chosen: reclaim took up to 2 s */
+#define PATIENCE_USEC \
+        (30 * HR_USEC_PER_SEC) /* for what asks the kernel or systemd; chosen: reclaim took up to 2 s */
 
 static uint64_t now_usec(void)
 {
@@ -51,8 +53,8 @@ static void freep(struct hr_helper **h)
         free(*h);
 }
 
-int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *runtime_dir, const char *state_dir,
-        struct hr_helper **ret)
+int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *runtime_dir,
+        const char *state_dir, struct hr_helper **ret)
 {
         char argument[1200];
         HR_CLEANUP(freep) struct hr_helper *helper = calloc(1, sizeof(*helper));
@@ -65,13 +67,15 @@ int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *
                 return -errno;
         helper->fd = pair[0];
         _close_ int theirs = pair[1];
-        /* Room for a burst: a thousand jobs that arm their tripwires at once. The kernel caps it, which is fine. */
+        /* Room for a burst: a thousand jobs that arm their tripwires at once. The kernel caps it, which is
+         * fine. */
         int room = 8 << 20;
         (void)setsockopt(helper->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
         (void)setsockopt(theirs, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
         if (fcntl(helper->fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
-        snprintf(argument, sizeof(argument), "--helper=%d:%d:%s:%s:%s", theirs, user_daemon, h->root, runtime_dir, state_dir);
+        snprintf(argument, sizeof(argument), "--helper=%d:%d:%s:%s:%s", theirs, user_daemon, h->root,
+                runtime_dir, state_dir);
 
         helper->pid = fork();
         if (helper->pid < 0)
@@ -92,8 +96,9 @@ struct hr_helper *hr_helper_stop(struct hr_helper *helper)
 {
         if (!helper)
                 return NULL;
-        struct hr_helper_request bye = { .op = HR_HELPER_BYE };
-        (void)hr_helper_send(helper, &bye); /* if its queue is full it guards a while, and finds nothing to do */
+        struct hr_helper_request bye = {.op = HR_HELPER_BYE};
+        (void)hr_helper_send(
+                helper, &bye); /* if its queue is full it guards a while, and finds nothing to do */
         freep(&helper);
         return NULL;
 }
@@ -124,15 +129,17 @@ union control {
 
 int hr_helper_receive(struct hr_helper *helper, struct hr_helper_answer *ret)
 {
-        union control control = { 0 };
-        struct iovec io = { ret, sizeof(*ret) };
-        struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+        union control control = {0};
+        struct iovec io = {ret, sizeof(*ret)};
+        struct msghdr m = {
+                .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
         ssize_t n = recvmsg(helper->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
         const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
         int fd = -1;
-        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+                c->cmsg_len == CMSG_LEN(sizeof(int)))
                 memcpy(&fd, CMSG_DATA(c), sizeof(fd));
         if ((size_t)n != sizeof(*ret)) { /* the end, or half a message: it is not our helper any more */
                 hr_close(fd);
@@ -162,13 +169,14 @@ struct helper {
 
 static void answer(const struct helper *h, const struct hr_helper_answer *a)
 {
-        union control control = { 0 };
-        struct iovec io = { (void *)a, sizeof(*a) };
-        struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1 };
+        union control control = {0};
+        struct iovec io = {(void *)a, sizeof(*a)};
+        struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
         if (a->fd >= 0) {
                 m.msg_control = &control;
                 m.msg_controllen = sizeof(control);
-                control.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+                control.head = (struct cmsghdr){
+                        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
                 memcpy(CMSG_DATA(&control.head), &a->fd, sizeof(a->fd));
         }
         (void)sendmsg(h->fd, &m, MSG_NOSIGNAL); /* the daemon is gone: the loop finds out */
@@ -226,7 +234,8 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
 {
         switch (q->op) {
         case HR_HELPER_PLACE:
-                hr_place(&h->hierarchy, h->user_daemon, q->pid, q->uid, q->id, q->name, q->bytes, &a->placement);
+                hr_place(&h->hierarchy, h->user_daemon, q->pid, q->uid, q->id, q->name, q->bytes,
+                        &a->placement);
                 hr_place_advise(h->user_daemon, q->uid, &a->placement, a->text, sizeof(a->text));
                 return 0;
         case HR_HELPER_REMOVE:
@@ -241,7 +250,8 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
         case HR_HELPER_RECLAIM:
                 return hr_limit_reclaim(h->hierarchy.memory, q->placement.cgroup, q->bytes, &a->bytes);
         case HR_HELPER_PSS:
-                return hr_process_pss(h->hierarchy.proc, q->pids, MIN(q->pid_count, HR_HELPER_PIDS_MAX), &a->bytes);
+                return hr_process_pss(
+                        h->hierarchy.proc, q->pids, MIN(q->pid_count, HR_HELPER_PIDS_MAX), &a->bytes);
         case HR_HELPER_FILE:
                 return do_file(q, a);
         case HR_HELPER_NEXT_ID:
@@ -260,7 +270,7 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
 
 static void serve(struct helper *h, const struct hr_helper_request *q)
 {
-        struct hr_helper_answer a = { .token = q->token, .op = q->op, .fd = -1 };
+        struct hr_helper_answer a = {.token = q->token, .op = q->op, .fd = -1};
 
         size_t hooks = 0;
         for (size_t i = 0; i < h->child_count; i++)
@@ -296,7 +306,7 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
 static void reap(struct helper *h, size_t i, bool late)
 {
         struct child *c = &h->children[i];
-        struct hr_helper_answer a = { .token = c->token, .op = c->op, .fd = -1 };
+        struct hr_helper_answer a = {.token = c->token, .op = c->op, .fd = -1};
         int status = 0;
 
         if (late) {
@@ -320,10 +330,10 @@ static void loop(struct helper *h, bool *ret_bye)
 {
         for (;;) {
                 bool full = h->child_count == HR_HELPER_CHILDREN_MAX;
-                struct pollfd fds[1 + HR_HELPER_CHILDREN_MAX] = { { .fd = full ? -1 : h->fd, .events = POLLIN } };
+                struct pollfd fds[1 + HR_HELPER_CHILDREN_MAX] = {{.fd = full ? -1 : h->fd, .events = POLLIN}};
                 uint64_t now = now_usec(), next = HR_USEC_NEVER;
                 for (size_t i = 0; i < h->child_count; i++) {
-                        fds[i + 1] = (struct pollfd){ .fd = h->children[i].pidfd, .events = POLLIN };
+                        fds[i + 1] = (struct pollfd){.fd = h->children[i].pidfd, .events = POLLIN};
                         next = MIN(next, h->children[i].deadline_usec);
                 }
                 int timeout = next == HR_USEC_NEVER ? -1 : (int)MIN(hr_sub(next, now) / 1000 + 1, 60000U);
@@ -340,7 +350,8 @@ static void loop(struct helper *h, bool *ret_bye)
                         struct hr_helper_request q;
                         ssize_t n = recv(h->fd, &q, sizeof(q), MSG_DONTWAIT);
                         if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
-                                continue; /* RESET: it left answers unread; its own last word may still wait here */
+                                continue; /* RESET: it left answers unread; its own last word may still wait
+                                             here */
                         if (n != (ssize_t)sizeof(q))
                                 return; /* the daemon is gone */
                         if (q.op == HR_HELPER_BYE) {
@@ -384,7 +395,7 @@ int hr_helper_main(const char *argument)
         hr_close(helper.fd);
         if (bye || getenv("NOTIFY_SOCKET")) /* under systemd, ExecStopPost= sees to held jobs */
                 return EXIT_SUCCESS;
-        struct timespec rest = { .tv_sec = GUARD_USEC / HR_USEC_PER_SEC };
+        struct timespec rest = {.tv_sec = GUARD_USEC / HR_USEC_PER_SEC};
         while (nanosleep(&rest, &rest) < 0 && errno == EINTR) {
                 /* the rest of it */
         }

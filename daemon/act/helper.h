@@ -2,29 +2,30 @@
 #pragma once
 
 /*
- * The helper: a process started before it is needed, that does what may block or must not inherit our privileges.
- * Requests and answers are single messages of fixed size on a SOCK_SEQPACKET pair. For each request the helper
- * forks a child, which may hang, crash or wait for the kernel without anybody else waiting for it; one that is
- * past its deadline is killed and answered for.
+ * The helper: a process started before it is needed, that does what may block or must not inherit our
+ * privileges. Requests and answers are single messages of fixed size on a SOCK_SEQPACKET pair. For each
+ * request the helper forks a child, which may hang, crash or wait for the kernel without anybody else waiting
+ * for it; one that is past its deadline is killed and answered for.
  *
- * Without systemd the helper also guards held jobs: if the daemon dies without a word, and none is back within
- * 60 s, it releases them.
+ * Without systemd the helper also guards held jobs: if the daemon dies without a word, and none is back
+ * within 60 s, it releases them.
  */
 
 #include "act/place.h"
 
 enum hr_helper_op {
-        HR_HELPER_PLACE,       /* hr_place */
-        HR_HELPER_REMOVE,      /* hr_place_remove */
-        HR_HELPER_LIMIT,       /* the job's own limit, by its kind */
-        HR_HELPER_HIGH,        /* memory.high */
-        HR_HELPER_WIRE,        /* v1: a threshold, which waits for a grace period of the kernel; the answer brings its eventfd */
-        HR_HELPER_RECLAIM,     /* memory.reclaim */
-        HR_HELPER_HOOK,        /* a program, as the owner */
-        HR_HELPER_PSS,         /* of pids */
-        HR_HELPER_FILE,        /* when `path` was written last and how large it is, as the owner sees it */
-        HR_HELPER_NEXT_ID,     /* keeps the next free job number on disk */
-        HR_HELPER_BYE,         /* the daemon leaves in peace: no guarding; no answer */
+        HR_HELPER_PLACE,   /* hr_place */
+        HR_HELPER_REMOVE,  /* hr_place_remove */
+        HR_HELPER_LIMIT,   /* the job's own limit, by its kind */
+        HR_HELPER_HIGH,    /* memory.high */
+        HR_HELPER_WIRE,    /* v1: a threshold, which waits for a grace period of the kernel; the answer brings
+                              its eventfd */
+        HR_HELPER_RECLAIM, /* memory.reclaim */
+        HR_HELPER_HOOK,    /* a program, as the owner */
+        HR_HELPER_PSS,     /* of pids */
+        HR_HELPER_FILE,    /* when `path` was written last and how large it is, as the owner sees it */
+        HR_HELPER_NEXT_ID, /* keeps the next free job number on disk */
+        HR_HELPER_BYE,     /* the daemon leaves in peace: no guarding; no answer */
 };
 
 #define HR_HELPER_PIDS_MAX 512
@@ -32,7 +33,7 @@ enum hr_helper_op {
 #define HR_HELPER_HOOKS_MAX 48    /* of them hooks, which may hang: above, -EBUSY */
 
 struct hr_helper_request {
-        uint64_t token;  /* comes back in the answer */
+        uint64_t token; /* comes back in the answer */
         enum hr_helper_op op;
         uint64_t deadline_usec; /* from now */
         uid_t uid;
@@ -54,19 +55,20 @@ struct hr_helper_request {
 struct hr_helper_answer {
         uint64_t token;
         enum hr_helper_op op;
-        int result;       /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; >= 0: its wait status */
-        uint64_t bytes;   /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
+        int result;         /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; >= 0: its wait status */
+        uint64_t bytes;     /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
         uint64_t time_usec; /* FILE: its mtime, CLOCK_REALTIME */
         char text[200];
         struct hr_placement placement; /* PLACE */
-        int fd;           /* WIRE: the receiver's from then on; else -1 */
+        int fd;                        /* WIRE: the receiver's from then on; else -1 */
 };
 
 struct hr_helper; /* the daemon's side */
 
-/* Starts it: this very program, executed anew, so that libraries that it alone needs cost the daemon nothing. */
-int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *runtime_dir, const char *state_dir,
-        struct hr_helper **ret);
+/* Starts it: this very program, executed anew, so that libraries that it alone needs cost the daemon nothing.
+ */
+int hr_helper_start(const struct hr_hierarchy *h, bool user_daemon, const char *runtime_dir,
+        const char *state_dir, struct hr_helper **ret);
 struct hr_helper *hr_helper_stop(struct hr_helper *helper); /* in peace; returns NULL */
 int hr_helper_fd(const struct hr_helper *helper);           /* readable when an answer waits */
 pid_t hr_helper_pid(const struct hr_helper *helper);
@@ -75,5 +77,6 @@ int hr_helper_send(struct hr_helper *helper, const struct hr_helper_request *req
 /* 1: an answer; 0: none waits; -EPIPE: it died. */
 int hr_helper_receive(struct hr_helper *helper, struct hr_helper_answer *ret);
 
-/* In the helper's process; what main() calls for `headroomd --helper=FD:USER:ROOT:RUNTIME_DIR:STATE_DIR`. Returns the exit status. */
+/* In the helper's process; what main() calls for `headroomd --helper=FD:USER:ROOT:RUNTIME_DIR:STATE_DIR`.
+ * Returns the exit status. */
 int hr_helper_main(const char *argument);

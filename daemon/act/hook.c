@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 /*
- * The hook gets the user who registered the job, as SO_PEERCRED said then, not whoever owns its processes now: a job
- * that is `sudo something` must not make the hook root's. Its output goes where the daemon's does. It gets a
- * session of its own, so that all of it can be killed when its time is over.
+ * The hook gets the user who registered the job, as SO_PEERCRED said then, not whoever owns its processes
+ * now: a job that is `sudo something` must not make the hook root's. Its output goes where the daemon's does.
+ * It gets a session of its own, so that all of it can be killed when its time is over.
  */
 
 struct environment {
@@ -36,7 +36,8 @@ static void HR_PRINTF(2, 3) set(struct environment *e, const char *format, ...)
         e->list[++e->count] = NULL;
 }
 
-static void fill_environment(struct environment *e, const struct hr_helper_request *q, const struct passwd *pw)
+static void fill_environment(
+        struct environment *e, const struct hr_helper_request *q, const struct passwd *pw)
 {
         set(e, "PATH=/usr/local/bin:/usr/bin:/bin");
         set(e, "LANG=C.UTF-8");
@@ -55,7 +56,8 @@ static void fill_environment(struct environment *e, const struct hr_helper_reque
                 set(e, "HEADROOM_LIMIT_BYTES=");
         else
                 set(e, "HEADROOM_LIMIT_BYTES=%" PRIu64, q->limit_bytes);
-        set(e, "HEADROOM_DEADLINE=%" PRIu64, q->job_deadline_usec / HR_USEC_PER_SEC); /* seconds since 1970; 0: none */
+        set(e, "HEADROOM_DEADLINE=%" PRIu64,
+                q->job_deadline_usec / HR_USEC_PER_SEC); /* seconds since 1970; 0: none */
         set(e, "HEADROOM_PID=%d", (int)q->pid);
 }
 
@@ -71,8 +73,9 @@ static void write_oom_score_adj(void)
 
 static int become(const struct hr_helper_request *q, const struct passwd *pw)
 {
-        const struct rlimit unbounded = { RLIM_INFINITY, RLIM_INFINITY };
-        (void)setrlimit(RLIMIT_DATA, &unbounded); /* the daemon bounds itself, not the hook; may fail without rights */
+        const struct rlimit unbounded = {RLIM_INFINITY, RLIM_INFINITY};
+        (void)setrlimit(RLIMIT_DATA,
+                &unbounded); /* the daemon bounds itself, not the hook; may fail without rights */
         (void)setpriority(PRIO_PROCESS, 0, 0);
         write_oom_score_adj();
         if (geteuid() != 0)
@@ -88,8 +91,9 @@ static int become(const struct hr_helper_request *q, const struct passwd *pw)
 
 int hr_hook_exec(const struct hr_helper_request *q)
 {
-        struct environment e = { 0 };
-        char *argv[] = { (char *)q->path, (char *)(q->checkpoint ? "checkpoint" : q->stage), (char *)q->id, NULL };
+        struct environment e = {0};
+        char *argv[] = {
+                (char *)q->path, (char *)(q->checkpoint ? "checkpoint" : q->stage), (char *)q->id, NULL};
         sigset_t none;
 
         const struct passwd *pw = getpwuid(q->uid);

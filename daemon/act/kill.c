@@ -7,7 +7,8 @@
 #include "act/freeze.h"
 #include "act/signal.h"
 
-/* A process that forks while it is being killed leaves a child: the ladder kills again a second later, until nobody is left. */
+/* A process that forks while it is being killed leaves a child: the ladder kills again a second later, until
+ * nobody is left. */
 
 int hr_kill(const struct hr_target *t)
 {

@@ -11,12 +11,14 @@
 #include "think/units.h"
 
 /*
- * v2 knobs of our own groups are written directly; groups are made, and v1 limits set, by libcgroup. libcgroup 2.0.2
- * reports errors as positive 50000s with errno behind one of them, and logs to stdout unless told otherwise
- * (both are taken care of here). It opens every controller file when it reads a group back, so it never does.
+ * v2 knobs of our own groups are written directly; groups are made, and v1 limits set, by libcgroup.
+ * libcgroup 2.0.2 reports errors as positive 50000s with errno behind one of them, and logs to stdout unless
+ * told otherwise (both are taken care of here). It opens every controller file when it reads a group back, so
+ * it never does.
  */
 
-static void discard(void *userdata HR_UNUSED, int level HR_UNUSED, const char *format HR_UNUSED, va_list ap HR_UNUSED)
+static void discard(
+        void *userdata HR_UNUSED, int level HR_UNUSED, const char *format HR_UNUSED, va_list ap HR_UNUSED)
 {
         /* Its errors come back as values; its default logger would write them to stdout. */
 }
@@ -30,9 +32,15 @@ static int from_libcgroup(int r)
         static const struct {
                 int from, to;
         } map[] = {
-                { ECGROUPNOTEXIST, ENOENT },   { ECGROUPNOTMOUNTED, EOPNOTSUPP },    { ECGROUPNOTOWNER, EPERM },
-                { ECGROUPNOTALLOWED, EACCES }, { ECGROUPSUBSYSNOTMOUNTED, EOPNOTSUPP }, { ECGINVAL, EINVAL },
-                { ECGROUPVALUENOTEXIST, ENOENT }, { ECGCANTSETVALUE, EBUSY },        { ECGROUPNOTCOMPILED, EOPNOTSUPP },
+                {ECGROUPNOTEXIST, ENOENT},
+                {ECGROUPNOTMOUNTED, EOPNOTSUPP},
+                {ECGROUPNOTOWNER, EPERM},
+                {ECGROUPNOTALLOWED, EACCES},
+                {ECGROUPSUBSYSNOTMOUNTED, EOPNOTSUPP},
+                {ECGINVAL, EINVAL},
+                {ECGROUPVALUENOTEXIST, ENOENT},
+                {ECGCANTSETVALUE, EBUSY},
+                {ECGROUPNOTCOMPILED, EOPNOTSUPP},
         };
         for (size_t i = 0; i < ELEMENTSOF(map); i++)
                 if (map[i].from == r)
@@ -42,7 +50,8 @@ static int from_libcgroup(int r)
 
 static int library(void)
 {
-        static bool ready; /* the helper forks for each request: it is set once, in a process with one thread */
+        static bool
+                ready; /* the helper forks for each request: it is set once, in a process with one thread */
         if (ready)
                 return 0;
         cgroup_set_logger(discard, CGROUP_LOG_ERROR, NULL);
@@ -113,7 +122,8 @@ static int set_value1(const char *path, const char *file, uint64_t bytes)
         if (!c)
                 return -ENOMEM;
         /* -1 is v1's word for no limit. */
-        r = bytes == HR_BYTES_NONE ? cgroup_set_value_int64(c, file, -1) : cgroup_set_value_uint64(c, file, bytes);
+        r = bytes == HR_BYTES_NONE ? cgroup_set_value_int64(c, file, -1)
+                                   : cgroup_set_value_uint64(c, file, bytes);
         return from_libcgroup(r != 0 ? r : cgroup_modify_cgroup(g));
 }
 
@@ -125,7 +135,8 @@ int hr_limit_write1(const char *memory_mount, const char *path, uint64_t limit_b
         _close_ int dir = open_group(memory_mount, path);
         if (dir < 0)
                 return dir;
-        /* memsw must never be below the limit: raise it first, lower it last. Without it (no swap accounting) only the limit. */
+        /* memsw must never be below the limit: raise it first, lower it last. Without it (no swap accounting)
+         * only the limit. */
         if (hr_sense_read_at(dir, "memory.memsw.limit_in_bytes", text, sizeof(text), &size) == 0)
                 (void)hr_parse_number(text, size, &memsw); /* unreadable: taken as unbounded */
         bool bounded = memsw < (uint64_t)INT64_MAX / 2;
@@ -150,7 +161,8 @@ int hr_limit_reclaim(const char *memory_mount, const char *path, uint64_t bytes,
                 return r < 0 ? r : -ENODEV;
         snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
         r = hr_cgroup_write(dir, "memory.reclaim", text);
-        if (r < 0 && r != -EAGAIN) /* EAGAIN: less than asked for could be reclaimed, which is an answer too */
+        if (r < 0 &&
+                r != -EAGAIN) /* EAGAIN: less than asked for could be reclaimed, which is an answer too */
                 return r;
         r = hr_sense_read_at(dir, "memory.current", text, sizeof(text), &size);
         if (r != 0 || (r = hr_parse_number(text, size, &after)) < 0)
@@ -159,7 +171,8 @@ int hr_limit_reclaim(const char *memory_mount, const char *path, uint64_t bytes,
         return 0;
 }
 
-static int make(const char *path, const char *controller, const char *limit_file, uint64_t limit_bytes, pid_t pid)
+static int make(
+        const char *path, const char *controller, const char *limit_file, uint64_t limit_bytes, pid_t pid)
 {
         int r = library();
         if (r < 0)
@@ -186,7 +199,8 @@ static int make(const char *path, const char *controller, const char *limit_file
 
 int hr_limit_make_group(const char *path, uint64_t limit_bytes, int memory_version, pid_t pid)
 {
-        return make(path, "memory", memory_version == 2 ? "memory.max" : "memory.limit_in_bytes", limit_bytes, pid);
+        return make(path, "memory", memory_version == 2 ? "memory.max" : "memory.limit_in_bytes", limit_bytes,
+                pid);
 }
 
 int hr_limit_make_freezer(const char *path, pid_t pid)

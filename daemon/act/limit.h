@@ -3,21 +3,23 @@
 
 /*
  * Limits and what else is written into memory cgroups: the owner of libcgroup (v1, and v2 without systemd).
- * Everything here may reclaim, and so block for seconds: only the helper calls it, but for hr_limit_lift_high.
+ * Everything here may reclaim, and so block for seconds: only the helper calls it, but for
+ * hr_limit_lift_high.
  */
 
 #include "act/target.h"
 
 /* memory.max of our own v2 group. limit_bytes HR_BYTES_NONE: max. 0, -errno. */
 int hr_limit_write2(const char *memory_mount, const char *path, uint64_t limit_bytes);
-/* memory.limit_in_bytes of a v1 group through libcgroup; where memsw is bounded, in the order that the kernel takes. */
+/* memory.limit_in_bytes of a v1 group through libcgroup; where memsw is bounded, in the order that the kernel
+ * takes. */
 int hr_limit_write1(const char *memory_mount, const char *path, uint64_t limit_bytes);
 /* memory.high of our own v2 group; HR_BYTES_NONE: max. */
 int hr_limit_write_high(const char *memory_mount, const char *path, uint64_t high_bytes);
 /*
- * Asks the kernel to reclaim what is cold: memory.reclaim (v2, kernel 5.19), memory.force_empty's milder brother does
- * not exist on v1: there the limit is lowered to used for a moment only by the kernel's own reclaim, so v1 is -EOPNOTSUPP.
- * *ret_bytes: how far memory.current fell.
+ * Asks the kernel to reclaim what is cold: memory.reclaim (v2, kernel 5.19), memory.force_empty's milder
+ * brother does not exist on v1: there the limit is lowered to used for a moment only by the kernel's own
+ * reclaim, so v1 is -EOPNOTSUPP. *ret_bytes: how far memory.current fell.
  */
 int hr_limit_reclaim(const char *memory_mount, const char *path, uint64_t bytes, uint64_t *ret_bytes);
 

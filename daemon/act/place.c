@@ -16,12 +16,12 @@
 /*
  * The places, best first:
  *
- *   a login under systemd   a delegated scope in the caller's user-UID.slice, and in it a child `job` with the
- *                           limit: systemd resets what others write on its own units, but not below them
- *   no systemd              a group below the caller's own, through libcgroup; beside v1 memory a twin in the
- *                           unified hierarchy (or in v1's freezer), which freezes and kills
- *   anything else           a process tree, where the job stands: a service, a container, a batch step, an outer
- *                           `run`, or a session with a limit of its own is another's to manage
+ *   a login under systemd   a delegated scope in the caller's user-UID.slice, and in it a child `job` with
+ * the limit: systemd resets what others write on its own units, but not below them no systemd              a
+ * group below the caller's own, through libcgroup; beside v1 memory a twin in the unified hierarchy (or in
+ * v1's freezer), which freezes and kills anything else           a process tree, where the job stands: a
+ * service, a container, a batch step, an outer `run`, or a session with a limit of its own is another's to
+ * manage
  */
 
 static int join(char *buf, size_t size, const char *a, const char *b)
@@ -29,7 +29,8 @@ static int join(char *buf, size_t size, const char *a, const char *b)
         return (size_t)snprintf(buf, size, "%s%s", a, b) < size ? 0 : -ENAMETOOLONG;
 }
 
-static int own_cgroup(const struct hr_hierarchy *h, pid_t pid, const char *controller, char *path, size_t size)
+static int own_cgroup(
+        const struct hr_hierarchy *h, pid_t pid, const char *controller, char *path, size_t size)
 {
         char name[PATH_MAX], buf[4096 + 512];
         size_t n;
@@ -48,7 +49,7 @@ static bool limited_up_to(const struct hr_hierarchy *h, const char *path, size_t
                 struct hr_group g = HR_GROUP_INIT;
                 struct hr_group_limits limits;
                 bool limited = hr_group_open(h, part, &g) == 0 && hr_group_read_limits(&g, &limits) == 0 &&
-                        (limits.limit_bytes != HR_BYTES_NONE || limits.high_bytes != HR_BYTES_NONE);
+                               (limits.limit_bytes != HR_BYTES_NONE || limits.high_bytes != HR_BYTES_NONE);
                 hr_group_close(&g);
                 if (limited)
                         return true;
@@ -69,9 +70,11 @@ static size_t login_slice(const char *path, uid_t uid, char *slice, size_t size)
         if (strncmp(path, prefix, (size_t)n) != 0)
                 return 0;
         const char *rest = path + n;
-        /* A job of an outer run, a container or a service of the user's manager is somebody else's to place. */
+        /* A job of an outer run, a container or a service of the user's manager is somebody else's to place.
+         */
         bool session = strncmp(rest, "session-", 8) == 0 && !strchr(rest, '/');
-        bool manager = strncmp(rest, "user@", 5) == 0 && strstr(rest, "/app.slice/") && strstr(rest, ".scope");
+        bool manager =
+                strncmp(rest, "user@", 5) == 0 && strstr(rest, "/app.slice/") && strstr(rest, ".scope");
         return session || (manager && !strstr(rest, "/headroom-")) ? (size_t)n - 1 : 0;
 }
 
@@ -107,8 +110,9 @@ static int write_file(const char *mount, const char *path, const char *file, con
 static bool can_freeze(const char *mount, const char *path)
 {
         char full[PATH_MAX];
-        return mount[0] && (size_t)snprintf(full, sizeof(full), "%s%s/cgroup.freeze", mount, path) < sizeof(full) &&
-                access(full, W_OK) == 0;
+        return mount[0] &&
+               (size_t)snprintf(full, sizeof(full), "%s%s/cgroup.freeze", mount, path) < sizeof(full) &&
+               access(full, W_OK) == 0;
 }
 
 /* Beside v1 memory: a twin that freezes and kills. */
@@ -118,28 +122,31 @@ static void make_twin(const struct hr_hierarchy *h, pid_t pid, const char *leaf,
 
         ret->freezer = HR_FREEZER_STOP;
         if (h->unified[0] && own_cgroup(h, pid, NULL, own, sizeof(own)) >= 0 &&
-                join(path, sizeof(path), strcmp(own, "/") == 0 ? "" : own, leaf) == 0 && make_dir(h->unified, path) == 0 &&
-                write_pid(h->unified, path, pid) == 0 && can_freeze(h->unified, path)) {
+                join(path, sizeof(path), strcmp(own, "/") == 0 ? "" : own, leaf) == 0 &&
+                make_dir(h->unified, path) == 0 && write_pid(h->unified, path, pid) == 0 &&
+                can_freeze(h->unified, path)) {
                 ret->freezer = HR_FREEZER_CGROUP2;
                 snprintf(ret->control, sizeof(ret->control), "%s", path);
                 return;
         }
         if (h->freezer[0] && own_cgroup(h, pid, "freezer", own, sizeof(own)) >= 0 &&
-                join(path, sizeof(path), strcmp(own, "/") == 0 ? "" : own, leaf) == 0 && hr_limit_make_freezer(path, pid) == 0) {
+                join(path, sizeof(path), strcmp(own, "/") == 0 ? "" : own, leaf) == 0 &&
+                hr_limit_make_freezer(path, pid) == 0) {
                 ret->freezer = HR_FREEZER_CGROUP1;
                 snprintf(ret->control, sizeof(ret->control), "%s", path);
         }
 }
 
-static int place_in_scope(const struct hr_hierarchy *h, bool user, pid_t pid, const char *id, const char *name, const char *slice,
-        uint64_t limit_bytes, struct hr_placement *ret)
+static int place_in_scope(const struct hr_hierarchy *h, bool user, pid_t pid, const char *id,
+        const char *name, const char *slice, uint64_t limit_bytes, struct hr_placement *ret)
 {
         char description[HR_NAME_MAX + 32], scope[HR_PATH_MAX], text[120];
         const char *controller = h->memory_version == 2 ? NULL : "memory";
 
         snprintf(ret->unit, sizeof(ret->unit), "headroom-%s.scope", id);
         snprintf(description, sizeof(description), "Headroom job %s (%s)", id, name);
-        int r = hr_unit_make_scope(user, ret->unit, user ? "app.slice" : slice, description, pid, text, sizeof(text));
+        int r = hr_unit_make_scope(
+                user, ret->unit, user ? "app.slice" : slice, description, pid, text, sizeof(text));
         if (r < 0) {
                 snprintf(ret->why, sizeof(ret->why), "systemd made no scope (%s)", text);
                 ret->unit[0] = '\0';
@@ -169,16 +176,18 @@ static int place_in_scope(const struct hr_hierarchy *h, bool user, pid_t pid, co
                         make_twin(h, pid, "/job", ret);
         }
         if (r < 0) {
-                snprintf(ret->why, sizeof(ret->why), "its scope %s could not be set up (%s)", ret->unit, strerror(-r));
+                snprintf(ret->why, sizeof(ret->why), "its scope %s could not be set up (%s)", ret->unit,
+                        strerror(-r));
                 ret->cgroup[0] = '\0';
                 return r;
         }
-        snprintf(ret->why, sizeof(ret->why), "in a scope of its own in %s", user ? "the user's app.slice" : slice);
+        snprintf(ret->why, sizeof(ret->why), "in a scope of its own in %s",
+                user ? "the user's app.slice" : slice);
         return 0;
 }
 
-static int place_below(const struct hr_hierarchy *h, pid_t pid, const char *id, const char *own, uint64_t limit_bytes,
-        struct hr_placement *ret)
+static int place_below(const struct hr_hierarchy *h, pid_t pid, const char *id, const char *own,
+        uint64_t limit_bytes, struct hr_placement *ret)
 {
         char leaf[HR_ID_MAX + 32];
         /* With the pid: another daemon, or one before us, may have a job of this id below the same group. */
@@ -187,7 +196,8 @@ static int place_below(const struct hr_hierarchy *h, pid_t pid, const char *id, 
         if (r >= 0)
                 r = hr_limit_make_group(ret->cgroup, limit_bytes, h->memory_version, pid);
         if (r < 0) {
-                snprintf(ret->why, sizeof(ret->why), "no group could be made below %.80s (%s)", own, strerror(-r));
+                snprintf(ret->why, sizeof(ret->why), "no group could be made below %.80s (%s)", own,
+                        strerror(-r));
                 ret->cgroup[0] = '\0';
                 return r;
         }
@@ -201,8 +211,8 @@ static int place_below(const struct hr_hierarchy *h, pid_t pid, const char *id, 
         return 0;
 }
 
-void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id, const char *name,
-        uint64_t limit_bytes, struct hr_placement *ret)
+void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id,
+        const char *name, uint64_t limit_bytes, struct hr_placement *ret)
 {
         char own[HR_PATH_MAX], slice[64];
         int r = -EOPNOTSUPP;
@@ -216,9 +226,11 @@ void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t u
         } else if (hr_unit_systemd_runs()) {
                 size_t length = login_slice(own, uid, slice, sizeof(slice));
                 if (length == 0)
-                        snprintf(ret->why, sizeof(ret->why), "it was started in %.120s, which another manages", own);
+                        snprintf(ret->why, sizeof(ret->why),
+                                "it was started in %.120s, which another manages", own);
                 else if (limited_up_to(h, own, length))
-                        snprintf(ret->why, sizeof(ret->why), "%.120s has a limit that it must not leave", own);
+                        snprintf(
+                                ret->why, sizeof(ret->why), "%.120s has a limit that it must not leave", own);
                 else
                         r = place_in_scope(h, user_daemon, pid, id, name, slice, limit_bytes, ret);
         } else {
@@ -241,7 +253,9 @@ void hr_place_advise(bool user_daemon, uid_t uid, const struct hr_placement *p, 
                 return;
         snprintf(path, sizeof(path), "/var/lib/systemd/linger/%s", pw->pw_name);
         if (access(path, F_OK) != 0)
-                snprintf(text, size, "it will end with your last session, as your own service manager does; to keep both: loginctl enable-linger");
+                snprintf(text, size,
+                        "it will end with your last session, as your own service manager does; to keep both: "
+                        "loginctl enable-linger");
 }
 
 static void remove_dir(const char *mount, const char *path)

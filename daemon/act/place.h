@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Where `run` puts a job: never out from under a limit or another manager. Called in the helper alone, since systemd and
- * the kernel may let it wait.
+ * Where `run` puts a job: never out from under a limit or another manager. Called in the helper alone, since
+ * systemd and the kernel may let it wait.
  */
 
 #include "act/target.h"
@@ -14,17 +14,17 @@
 struct hr_placement {
         enum hr_kind kind;
         enum hr_freezer freezer;
-        char cgroup[HR_PATH_MAX];   /* in the memory hierarchy; "" for a process tree */
-        char control[HR_PATH_MAX];  /* in the unified or the freezer hierarchy; "" where there is none */
+        char cgroup[HR_PATH_MAX];    /* in the memory hierarchy; "" for a process tree */
+        char control[HR_PATH_MAX];   /* in the unified or the freezer hierarchy; "" where there is none */
         char unit[HR_NAME_MAX + 32]; /* the scope that holds it, or "" */
-        char why[200];              /* why this kind: one clause, for doctor and the record */
-        bool owned;                 /* the memory group is ours: knobs may be written */
+        char why[200];               /* why this kind: one clause, for doctor and the record */
+        bool owned;                  /* the memory group is ours: knobs may be written */
 };
 
-/* Moves pid; on failure of the better place takes the next one, and says so in why. Never fails: a process tree
- * needs nothing. user_daemon: we are not root, and talk to the user's own manager. */
-void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id, const char *name,
-        uint64_t limit_bytes, struct hr_placement *ret);
+/* Moves pid; on failure of the better place takes the next one, and says so in why. Never fails: a process
+ * tree needs nothing. user_daemon: we are not root, and talk to the user's own manager. */
+void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id,
+        const char *name, uint64_t limit_bytes, struct hr_placement *ret);
 /* What the job's owner should know of its place: one sentence, or "". */
 void hr_place_advise(bool user_daemon, uid_t uid, const struct hr_placement *p, char *text, size_t size);
 /* Takes the groups away again once they are empty. */

@@ -17,9 +17,9 @@
 #include "state.h"
 
 /*
- * Runs without a daemon: in ExecStopPost=, from a timer, in the helper as guard, or at the end of a daemon that no
- * systemd manages. Works from the records alone, opens everything anew, and goes on past every failure: one job that
- * can't be released must not keep the next one frozen.
+ * Runs without a daemon: in ExecStopPost=, from a timer, in the helper as guard, or at the end of a daemon
+ * that no systemd manages. Works from the records alone, opens everything anew, and goes on past every
+ * failure: one job that can't be released must not keep the next one frozen.
  */
 
 #define UNIT "headroomd.service"
@@ -48,7 +48,8 @@ static int open_control(const struct hr_hierarchy *h, const struct hr_placement 
 {
         char path[PATH_MAX];
         const char *mount = p->freezer == HR_FREEZER_CGROUP1 ? h->freezer : h->unified;
-        if (p->control[0] == '\0' || (size_t)snprintf(path, sizeof(path), "%s%s", mount, p->control) >= sizeof(path))
+        if (p->control[0] == '\0' ||
+                (size_t)snprintf(path, sizeof(path), "%s%s", mount, p->control) >= sizeof(path))
                 return -1;
         return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
@@ -59,7 +60,7 @@ static void release_one(const struct hr_state *state, void *userdata)
         const struct hr_armed *armed = &state->armed;
         const struct hr_placement *p = &state->placement;
         struct hr_group group = HR_GROUP_INIT;
-        struct hr_tree tree = { 0 };
+        struct hr_tree tree = {0};
         static pid_t stopped[HR_MEMBERS_MAX]; /* 16 KiB, and releases don't nest */
         size_t stopped_count = 0;
         uint64_t soft;
@@ -68,8 +69,8 @@ static void release_one(const struct hr_state *state, void *userdata)
                 return;
         _close_ int control = open_control(rel->hierarchy, p);
         bool has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &group) == 0;
-        bool has_tree = p->kind == HR_KIND_PROCESS &&
-                hr_tree_open(rel->hierarchy->proc, state->leader, state->leader_start_ticks, &tree) == 0;
+        bool has_tree = p->kind == HR_KIND_PROCESS && hr_tree_open(rel->hierarchy->proc, state->leader,
+                                                              state->leader_start_ticks, &tree) == 0;
         struct hr_target t = {
                 .proc_path = rel->hierarchy->proc,
                 .kind = p->kind,
@@ -83,13 +84,16 @@ static void release_one(const struct hr_state *state, void *userdata)
                 .stopped_count = &stopped_count,
         };
         if (armed->frozen && !armed->fused)
-                (void)hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft); /* without rights it goes on unfused */
+                (void)hr_fuse_arm(
+                        &t, FUSE_RESERVE_BYTES, false, &soft); /* without rights it goes on unfused */
         if (armed->high && has_group)
                 (void)hr_limit_lift_high(&group);
-        if (armed->frozen && armed->limit && has_group && p->owned) /* one that runs keeps the limit that it was given */
-                (void)(p->kind == HR_KIND_CGROUP2
-                                ? hr_limit_write2(rel->hierarchy->memory, p->cgroup, armed->limit_before_bytes)
-                                : hr_limit_write1(rel->hierarchy->memory, p->cgroup, armed->limit_before_bytes));
+        if (armed->frozen && armed->limit && has_group &&
+                p->owned) /* one that runs keeps the limit that it was given */
+                (void)(p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(rel->hierarchy->memory, p->cgroup,
+                                                            armed->limit_before_bytes)
+                                                  : hr_limit_write1(rel->hierarchy->memory, p->cgroup,
+                                                            armed->limit_before_bytes));
         if (armed->frozen) {
                 if (p->freezer == HR_FREEZER_STOP && has_tree) {
                         (void)hr_proc_table_scan(rel->table);
@@ -100,7 +104,7 @@ static void release_one(const struct hr_state *state, void *userdata)
                 if (hr_thaw(&t) == 0)
                         rel->count++;
         }
-        struct hr_armed none = { .fuse_soft_bytes = HR_BYTES_NONE, .limit_before_bytes = HR_BYTES_NONE };
+        struct hr_armed none = {.fuse_soft_bytes = HR_BYTES_NONE, .limit_before_bytes = HR_BYTES_NONE};
         _close_ int record = hr_state_open(rel->runtime_dir, state->id);
         if (record >= 0)
                 (void)hr_state_arm(record, &none);
@@ -116,7 +120,7 @@ static void table_freep(struct hr_proc_table **t)
 
 int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool mine)
 {
-        struct releasing rel = { .hierarchy = h, .runtime_dir = runtime_dir };
+        struct releasing rel = {.hierarchy = h, .runtime_dir = runtime_dir};
         _close_ int lock = -1;
         HR_CLEANUP(table_freep) struct hr_proc_table *table = NULL;
 
@@ -149,8 +153,9 @@ static int start_timer(bool user, const char *runtime_dir)
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
-                execlp("systemd-run", "systemd-run", user ? "--user" : "--system", "--quiet", "--collect", name, "--on-active=60s",
-                        "--timer-property=AccuracySec=1s", "--", exe, "--release", runtime_dir, (char *)NULL);
+                execlp("systemd-run", "systemd-run", user ? "--user" : "--system", "--quiet", "--collect",
+                        name, "--on-active=60s", "--timer-property=AccuracySec=1s", "--", exe, "--release",
+                        runtime_dir, (char *)NULL);
                 _exit(127);
         }
         int status;

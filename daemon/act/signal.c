@@ -7,9 +7,9 @@
 #include <sys/pidfd.h>
 
 /*
- * A pid may be used again between the look and the kill; a pidfd can't. Members of a tree are held as pidfds already.
- * In a cgroup the pidfd is opened first and the membership is read after: if the pid is still listed then, the
- * pidfd is of that process.
+ * A pid may be used again between the look and the kill; a pidfd can't. Members of a tree are held as pidfds
+ * already. In a cgroup the pidfd is opened first and the membership is read after: if the pid is still listed
+ * then, the pidfd is of that process.
  */
 
 #define BIT(sig) (1ULL << ((sig)-1))
@@ -72,7 +72,7 @@ static int send_each(pid_t pid, void *userdata)
 
 int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler)
 {
-        struct sending s = { .target = t, .sig = sig, .only_with_handler = only_with_handler };
+        struct sending s = {.target = t, .sig = sig, .only_with_handler = only_with_handler};
         int r = hr_target_each(t, send_each, &s);
         if (r < 0)
                 return r;
@@ -82,13 +82,15 @@ int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler)
 static int is_signalled(pid_t pid, void *userdata)
 {
         const struct hr_target *t = userdata;
-        /* A kill needs no thawing but in v1's freezer; elsewhere it is the end already, the kernel's OOM killer's maybe. */
+        /* A kill needs no thawing but in v1's freezer; elsewhere it is the end already, the kernel's OOM
+         * killer's maybe. */
         const uint64_t ending = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGHUP) | BIT(SIGQUIT) |
-                (t->freezer == HR_FREEZER_CGROUP1 ? BIT(SIGKILL) : 0);
+                                (t->freezer == HR_FREEZER_CGROUP1 ? BIT(SIGKILL) : 0);
         struct hr_pid_status status;
         if (hr_process_status(t->proc_path, pid, &status) != 0)
                 return 0;
-        uint64_t waits = (status.sig_pending | status.sig_shared_pending) & ending & ~status.sig_ignored & ~status.sig_blocked;
+        uint64_t waits = (status.sig_pending | status.sig_shared_pending) & ending & ~status.sig_ignored &
+                         ~status.sig_blocked;
         return waits != 0;
 }
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 /*
- * The two ways to a job's processes: through its cgroup, which can't be escaped, or through the members of its tree,
- * after a fresh pass over /proc, since a child may have been born a moment ago.
+ * The two ways to a job's processes: through its cgroup, which can't be escaped, or through the members of
+ * its tree, after a fresh pass over /proc, since a child may have been born a moment ago.
  */
 
 int hr_target_each(const struct hr_target *t, hr_pid_fn each, void *userdata)
@@ -19,7 +19,8 @@ int hr_target_each(const struct hr_target *t, hr_pid_fn each, void *userdata)
         if (!t->tree)
                 return 0;
         if (t->table && hr_proc_table_scan(t->table) >= 0)
-                (void)hr_tree_update(t->proc_path, t->tree, t->table); /* gone: then there is nobody to call back for */
+                (void)hr_tree_update(
+                        t->proc_path, t->tree, t->table); /* gone: then there is nobody to call back for */
         for (size_t i = 0; i < t->tree->member_count; i++) {
                 int r = each(t->tree->members[i].pid, userdata);
                 if (r != 0)

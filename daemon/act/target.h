@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the actuators need to know of a job: how its processes are found, and how it is stopped. Filled in by the
- * job that owns the descriptors; an actuator keeps nothing.
+ * What the actuators need to know of a job: how its processes are found, and how it is stopped. Filled in by
+ * the job that owns the descriptors; an actuator keeps nothing.
  */
 
 #include "sense/group.h"
@@ -19,13 +19,14 @@ enum hr_freezer {
 struct hr_target {
         const char *proc_path;
         enum hr_kind kind;
-        struct hr_group *group;  /* cgroup kinds, else NULL */
-        struct hr_tree *tree;    /* process kind, else NULL */
+        struct hr_group *group;      /* cgroup kinds, else NULL */
+        struct hr_tree *tree;        /* process kind, else NULL */
         struct hr_proc_table *table; /* for a fresh look at the tree */
         enum hr_freezer freezer;
-        int control_fd;          /* the cgroup directory that freezes and kills; -1: none */
+        int control_fd; /* the cgroup directory that freezes and kills; -1: none */
         pid_t leader;
-        pid_t *stopped;          /* HR_FREEZER_STOP: whom we stopped, to continue only those; room for HR_MEMBERS_MAX */
+        pid_t *stopped; /* HR_FREEZER_STOP: whom we stopped, to continue only those; room for HR_MEMBERS_MAX
+                         */
         size_t *stopped_count;
 };
 

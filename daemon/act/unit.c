@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 /*
- * Calls to org.freedesktop.systemd1. A scope is ready when its job is removed from systemd's queue; the match on
- * JobRemoved is installed before the job exists, so that its end can't be missed.
+ * Calls to org.freedesktop.systemd1. A scope is ready when its job is removed from systemd's queue; the match
+ * on JobRemoved is installed before the job exists, so that its end can't be missed.
  */
 
 #define SYSTEMD "org.freedesktop.systemd1"
@@ -39,7 +39,8 @@ static int open_manager(bool user, sd_bus **ret)
 {
         int r = user ? sd_bus_open_user(ret) : sd_bus_open_system(ret);
         if (r >= 0)
-                (void)sd_bus_set_method_call_timeout(*ret, PATIENCE_USEC); /* its default, 25 s, would do as well */
+                (void)sd_bus_set_method_call_timeout(
+                        *ret, PATIENCE_USEC); /* its default, 25 s, would do as well */
         return r < 0 ? r : 0;
 }
 
@@ -69,14 +70,16 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         return 0;
 }
 
-static int append_scope(sd_bus_message *m, const char *name, const char *slice, const char *description, pid_t pid)
+static int append_scope(
+        sd_bus_message *m, const char *name, const char *slice, const char *description, pid_t pid)
 {
         int r = sd_bus_message_append(m, "ss", name, "fail");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "(sv)");
         if (r >= 0)
-                r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "Description", "s", description, "Delegate", "b", 1,
-                        "MemoryAccounting", "b", 1, "CollectMode", "s", "inactive-or-failed", "PIDs", "au", 1, (uint32_t)pid);
+                r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "Description", "s", description,
+                        "Delegate", "b", 1, "MemoryAccounting", "b", 1, "CollectMode", "s",
+                        "inactive-or-failed", "PIDs", "au", 1, (uint32_t)pid);
         if (r >= 0 && slice[0] != '\0')
                 r = sd_bus_message_append(m, "(sv)", "Slice", "s", slice);
         if (r >= 0)
@@ -84,13 +87,13 @@ static int append_scope(sd_bus_message *m, const char *name, const char *slice, 
         return r < 0 ? r : sd_bus_message_append(m, "a(sa(sv))", 0);
 }
 
-int hr_unit_make_scope(bool user, const char *name, const char *slice, const char *description, pid_t pid, char *text,
-        size_t text_size)
+int hr_unit_make_scope(bool user, const char *name, const char *slice, const char *description, pid_t pid,
+        char *text, size_t text_size)
 {
         _bus_ sd_bus *bus = NULL;
         _message_ sd_bus_message *m = NULL, *reply = NULL;
         _error_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        struct waiting w = { 0 };
+        struct waiting w = {0};
         const char *path;
 
         int r = open_manager(user, &bus);
@@ -100,7 +103,8 @@ int hr_unit_make_scope(bool user, const char *name, const char *slice, const cha
         if (r >= 0)
                 r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "Subscribe", NULL, NULL, NULL);
         if (r >= 0)
-                r = sd_bus_message_new_method_call(bus, &m, SYSTEMD, SYSTEMD_PATH, MANAGER, "StartTransientUnit");
+                r = sd_bus_message_new_method_call(
+                        bus, &m, SYSTEMD, SYSTEMD_PATH, MANAGER, "StartTransientUnit");
         if (r >= 0)
                 r = append_scope(m, name, slice, description, pid);
         if (r >= 0)
@@ -130,8 +134,8 @@ int hr_unit_set_limit(bool user, const char *unit, uint64_t limit_bytes, char *t
         _error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         int r = open_manager(user, &bus);
         if (r >= 0) /* 2^64-1 is systemd's infinity too */
-                r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "SetUnitProperties", &error, NULL, "sba(sv)", unit,
-                        1, 1, "MemoryMax", "t", limit_bytes);
+                r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "SetUnitProperties", &error, NULL,
+                        "sba(sv)", unit, 1, 1, "MemoryMax", "t", limit_bytes);
         return r < 0 ? say(r, &error, text, text_size) : 0;
 }
 
@@ -144,7 +148,8 @@ int hr_unit_queued_job(bool user, const char *unit, char *ret_type, size_t size)
 
         int r = open_manager(user, &bus);
         if (r >= 0)
-                r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "GetUnit", NULL, &reply, "s", unit);
+                r = sd_bus_call_method(
+                        bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "GetUnit", NULL, &reply, "s", unit);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "o", &path);
         if (r >= 0)

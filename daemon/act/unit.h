@@ -10,11 +10,11 @@
 bool hr_unit_systemd_runs(void); /* as sd_booted(3) */
 
 /*
- * A delegated scope `name` in `slice` ("" for the manager's default) with pid in it. user: by the caller's own
- * manager. Returns 0 once systemd says it is done, -errno (text gets systemd's own words).
+ * A delegated scope `name` in `slice` ("" for the manager's default) with pid in it. user: by the caller's
+ * own manager. Returns 0 once systemd says it is done, -errno (text gets systemd's own words).
  */
-int hr_unit_make_scope(bool user, const char *name, const char *slice, const char *description, pid_t pid, char *text,
-        size_t text_size);
+int hr_unit_make_scope(bool user, const char *name, const char *slice, const char *description, pid_t pid,
+        char *text, size_t text_size);
 /* MemoryMax= of a unit, until it ends or the host restarts. limit_bytes HR_BYTES_NONE: infinity. */
 int hr_unit_set_limit(bool user, const char *unit, uint64_t limit_bytes, char *text, size_t text_size);
 /* The job that is queued for a unit: "stop", "restart", "start"... or "" where there is none. */

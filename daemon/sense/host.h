@@ -8,10 +8,14 @@
 struct hr_host {
         int meminfo_fd;
         struct hr_meminfo last; /* last good values */
-        uint64_t bad_count;     /* values that made no sense (earlyoom left at 1.5 % free on one absurd SwapFree) */
+        uint64_t bad_count; /* values that made no sense (earlyoom left at 1.5 % free on one absurd SwapFree)
+                             */
         bool bad_told;
 };
-#define HR_HOST_INIT { .meminfo_fd = -1 }
+#define HR_HOST_INIT             \
+        {                        \
+                .meminfo_fd = -1 \
+        }
 
 int hr_host_open(const struct hr_hierarchy *h, struct hr_host *ret);
 void hr_host_close(struct hr_host *host);

@@ -7,27 +7,24 @@
  * Object HR_BUS_PATH, interface HR_BUS_INTERFACE, on the system bus as HR_BUS_NAME and on the socket
  * peer-to-peer. Sizes are bytes (t), HR_BYTES_NONE (2^64-1) for "none"; times microseconds.
  *
- *   Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command) -> s job, s kind, s message
- *        pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint not given.
- *   Attach(s target, s name, b has_limit, t limit, s policy) -> s job, s message
- *        target: a pid, a unit name, or a cgroup's path (below the mount, or absolute with it).
- *   Status(s job) -> a HR_BUS_STATUS_STRUCT        "" for every job that the caller may see
- *   Totals() -> u jobs, t used, u held             what anybody may see
+ *   Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command) -> s job,
+ * s kind, s message pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint not
+ * given. Attach(s target, s name, b has_limit, t limit, s policy) -> s job, s message target: a pid, a unit
+ * name, or a cgroup's path (below the mount, or absolute with it). Status(s job) -> a HR_BUS_STATUS_STRUCT ""
+ * for every job that the caller may see Totals() -> u jobs, t used, u held             what anybody may see
  *   SetLimit(s job, t limit) -> t limit, s message
  *   SetPolicy(s job, s policy) -> s message        another policy for one job
- *   Act(s verb, s job) -> s message                verb: "detach" "trim" "checkpoint" "hold" "interrupt" "kill"
- *   Resume(s job, b has_limit, t limit) -> s message
- *   Policies(s name) -> s text                     as configuration text; "" for all
- *   SetPolicyKey(s policy, s key, s value) -> s message   root only
- *   Doctor() -> a(ssss)                            item, state ("ok" "missing" "warning"), detail, remedy
- *   Events(u count) -> a HR_BUS_EVENT_STRUCT       the last `count` kept ones (0: all) that the caller may see
- *   Subscribe() -> ()                              from now on Event signals come to this peer
- *   Follow(s job) -> ()                            as Subscribe, and tells that a `run` shows this job's events
- *   signal Event HR_BUS_EVENT_STRUCT's fields      sent to subscribers that may see the job
- *   property Version s
+ *   Act(s verb, s job) -> s message                verb: "detach" "trim" "checkpoint" "hold" "interrupt"
+ * "kill" Resume(s job, b has_limit, t limit) -> s message Policies(s name) -> s text                     as
+ * configuration text; "" for all SetPolicyKey(s policy, s key, s value) -> s message   root only Doctor() ->
+ * a(ssss)                            item, state ("ok" "missing" "warning"), detail, remedy Events(u count)
+ * -> a HR_BUS_EVENT_STRUCT       the last `count` kept ones (0: all) that the caller may see Subscribe() ->
+ * ()                              from now on Event signals come to this peer Follow(s job) -> () as
+ * Subscribe, and tells that a `run` shows this job's events signal Event HR_BUS_EVENT_STRUCT's fields sent to
+ * subscribers that may see the job property Version s
  *
- * `job` in a request is an id, a name, a unit or a pid; the daemon resolves it among the jobs that the caller may
- * see. Errors: HR_BUS_ERROR_*; each carries a sentence for the person who asked.
+ * `job` in a request is an id, a name, a unit or a pid; the daemon resolves it among the jobs that the caller
+ * may see. Errors: HR_BUS_ERROR_*; each carries a sentence for the person who asked.
  */
 
 #define HR_BUS_NAME "org.headroom.Headroom1"
@@ -37,23 +34,29 @@
 #define HR_SYSTEM_SOCKET "/run/headroom/bus"
 #define HR_USER_SOCKET_BELOW_RUNTIME_DIR "headroom/bus" /* below $XDG_RUNTIME_DIR */
 
-/* job, name, user, uid, kind, cgroup, unit, leader_pid, stage, frozen, used, cache, limit, own_limit, headroom, limit_source,
- * growth, left_min_usec, left_max_usec, deadline_usec (realtime), peak, policy, reason, locked */
+/* job, name, user, uid, kind, cgroup, unit, leader_pid, stage, frozen, used, cache, limit, own_limit,
+ * headroom, limit_source, growth, left_min_usec, left_max_usec, deadline_usec (realtime), peak, policy,
+ * reason, locked */
 #define HR_BUS_STATUS_STRUCT "(sssusssusbtttttstttttssb)"
 #define HR_BUS_STATUS_FIELDS "sssusssusbtttttstttttssb"
 
-/* time_usec, job, name, uid, stage, previous_stage, reason, used, limit, action, outcome, hint, deadline_usec, exit_status */
+/* time_usec, job, name, uid, stage, previous_stage, reason, used, limit, action, outcome, hint,
+ * deadline_usec, exit_status */
 #define HR_BUS_EVENT_STRUCT "(tssusssttssstx)"
 #define HR_BUS_EVENT_FIELDS "tssusssttssstx"
 
-#define HR_BUS_ERROR_NO_SUCH_JOB "org.headroom.Error.NoSuchJob"     /* client exit 4 */
+#define HR_BUS_ERROR_NO_SUCH_JOB "org.headroom.Error.NoSuchJob"      /* client exit 4 */
 #define HR_BUS_ERROR_NOT_PERMITTED "org.headroom.Error.NotPermitted" /* client exit 5 */
-#define HR_BUS_ERROR_AMBIGUOUS "org.headroom.Error.Ambiguous"       /* client exit 2; the message lists the candidates */
-#define HR_BUS_ERROR_INVALID "org.headroom.Error.Invalid"           /* client exit 2 */
-#define HR_BUS_ERROR_REFUSED "org.headroom.Error.Refused"           /* client exit 1: understood, and not done, with the reason */
-#define HR_BUS_ERROR_FAILED "org.headroom.Error.Failed"             /* client exit 1 */
+#define HR_BUS_ERROR_AMBIGUOUS \
+        "org.headroom.Error.Ambiguous" /* client exit 2; the message lists the candidates */
+#define HR_BUS_ERROR_INVALID "org.headroom.Error.Invalid" /* client exit 2 */
+#define HR_BUS_ERROR_REFUSED \
+        "org.headroom.Error.Refused" /* client exit 1: understood, and not done, with the reason */
+#define HR_BUS_ERROR_FAILED "org.headroom.Error.Failed" /* client exit 1 */
 
 /* Bounds on peers (a peer that did not read made a daemon hold 400 MiB in a trial). */
-#define HR_BUS_PEERS_PER_USER 8   /* connections that are open at once; root: 64 */
+#define HR_BUS_PEERS_PER_USER 8 /* connections that are open at once; root: 64 */
 #define HR_BUS_PEERS_MAX 256
-#define HR_BUS_QUEUE_MAX 256      /* messages that wait for a peer to read; a signal above it is dropped, a reply closes the peer */
+#define HR_BUS_QUEUE_MAX                                                                                    \
+        256 /* messages that wait for a peer to read; a signal above it is dropped, a reply closes the peer \
+             */

@@ -92,10 +92,10 @@ static size_t find_action(const struct hr_event *event)
 /* A line of the daemon's own says by its outcome how grave it is. */
 static int own_priority(const struct hr_event *event, int otherwise)
 {
-        return strcmp(event->outcome, "error") == 0 ? LOG_ERR
-                : strcmp(event->outcome, "warning") == 0 ? LOG_WARNING
-                : strcmp(event->outcome, "info") == 0    ? LOG_INFO
-                                                         : otherwise;
+        return strcmp(event->outcome, "error") == 0     ? LOG_ERR
+               : strcmp(event->outcome, "warning") == 0 ? LOG_WARNING
+               : strcmp(event->outcome, "info") == 0    ? LOG_INFO
+                                                        : otherwise;
 }
 
 struct fields {

@@ -203,9 +203,9 @@ int hr_message_append_status(sd_bus_message *reply, const struct hr_card *card)
                 r = sd_bus_message_append(reply, HR_BUS_STATUS_STRUCT, card->id, text[0], text[1],
                         (uint32_t)card->uid, hr_kind_name(card->kind), text[2], text[3],
                         (uint32_t)card->leader, hr_stage_name(s.stage), (int)s.frozen, s.used_bytes,
-                        s.cache_bytes, s.limit_bytes, s.own_limit_bytes, s.headroom_bytes, text[4], s.growth_bytes_per_second,
-                        s.left_min_usec, s.left_max_usec, s.deadline_usec, s.peak_bytes, s.policy, text[5],
-                        (int)card->locked);
+                        s.cache_bytes, s.limit_bytes, s.own_limit_bytes, s.headroom_bytes, text[4],
+                        s.growth_bytes_per_second, s.left_min_usec, s.left_max_usec, s.deadline_usec,
+                        s.peak_bytes, s.policy, text[5], (int)card->locked);
         for (size_t i = 0; i < ELEMENTSOF(owned); i++)
                 free(owned[i]);
         return r;

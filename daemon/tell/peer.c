@@ -82,7 +82,8 @@ static int find_place(const struct hr_peers *peers, uid_t uid, size_t *ret)
         for (size_t i = HR_BUS_PEERS_MAX; i-- > 0;) {
                 if (!peers->all[i])
                         place = i;
-                else if (peers->all[i]->caller.uid == uid && (!follows(peers->all[i]) || ++followers > HR_PEERS_FOLLOWERS_MAX))
+                else if (peers->all[i]->caller.uid == uid &&
+                         (!follows(peers->all[i]) || ++followers > HR_PEERS_FOLLOWERS_MAX))
                         of_user++;
         }
         if (place == HR_BUS_PEERS_MAX || of_user >= (uid == 0 ? HR_PEERS_ROOT_MAX : HR_BUS_PEERS_PER_USER))

@@ -13,9 +13,9 @@
 #include "tell/interface.h"
 #include "tell/resolve.h"
 
-#define HR_PEER_FOLLOWS_MAX 8 /* jobs that one peer may follow; a `run` follows one */
-#define HR_PEER_PENDING_MAX 8 /* requests of one peer that wait for the deciding thread */
-#define HR_PEERS_ROOT_MAX 64  /* connections of root at once */
+#define HR_PEER_FOLLOWS_MAX 8     /* jobs that one peer may follow; a `run` follows one */
+#define HR_PEER_PENDING_MAX 8     /* requests of one peer that wait for the deciding thread */
+#define HR_PEERS_ROOT_MAX 64      /* connections of root at once */
 #define HR_PEERS_FOLLOWERS_MAX 64 /* of one user, which follow a job and don't count as his connections */
 #define HR_PEER_AUTH_USEC (5 * HR_USEC_PER_SEC)
 #define HR_PEER_CHUNK 4096              /* read at once; not above the smallest pipe */

@@ -3,8 +3,9 @@
 
 /*
  * The recorder thread: takes events from the exchange and writes them to the journal (tell/journal), and to
- * the owner's login terminals where no `headroom run` shows them (tell/terminal). It may wait for a disk or for
- * journald; nobody waits for it. The same message for a job at most once a minute; what was left out is counted.
+ * the owner's login terminals where no `headroom run` shows them (tell/terminal). It may wait for a disk or
+ * for journald; nobody waits for it. The same message for a job at most once a minute; what was left out is
+ * counted.
  */
 
 #include "exchange.h"
@@ -12,10 +13,11 @@
 struct hr_recorder;
 
 struct hr_recorder_options {
-        bool journal;        /* there is a journal socket: else lines go to stderr */
+        bool journal; /* there is a journal socket: else lines go to stderr */
         bool tell_terminals;
 };
 
-int hr_recorder_start(struct hr_exchange *x, const struct hr_recorder_options *options, struct hr_recorder **ret);
+int hr_recorder_start(
+        struct hr_exchange *x, const struct hr_recorder_options *options, struct hr_recorder **ret);
 /* Writes what is still queued (at most 2 s), ends the thread. Accepts NULL; returns NULL. */
 struct hr_recorder *hr_recorder_stop(struct hr_recorder *r);

@@ -70,7 +70,8 @@ int hr_account_binding(const struct hr_sample *sample)
                 if (c->limit_bytes == HR_BYTES_NONE || c->source == HR_SOURCE_NONE)
                         continue;
                 uint64_t room = hr_sub(c->limit_bytes, c->used_bytes);
-                if (binding < 0 || room < least || (room == least && c->source < sample->candidates[binding].source)) {
+                if (binding < 0 || room < least ||
+                        (room == least && c->source < sample->candidates[binding].source)) {
                         binding = (int)i;
                         least = room;
                 }

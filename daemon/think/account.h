@@ -25,8 +25,8 @@ uint64_t hr_account_limit1(uint64_t limit_bytes, uint64_t memsw_limit_bytes, uin
         uint64_t host_swap_free_bytes);
 
 /*
- * The candidate that binds: the one with the least room left in bytes, which a growing job meets first; of equal
- * ones the nearest to the job. Returns its index, or -1 when no candidate has a limit.
+ * The candidate that binds: the one with the least room left in bytes, which a growing job meets first; of
+ * equal ones the nearest to the job. Returns its index, or -1 when no candidate has a limit.
  */
 int hr_account_binding(const struct hr_sample *sample);
 

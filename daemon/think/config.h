@@ -41,24 +41,25 @@ struct hr_place {
 struct hr_policy {
         struct hr_place place;
         char name[HR_NAME_MAX];
-        bool observe;                            /* the whole ladder to the events, nothing done */
-        uint32_t level_permyriad[HR_STAGE_COUNT]; /* notice trim checkpoint hold interrupt(on: 0, or OFF) kill */
-        uint64_t notice_time_usec;               /* notice when the limit is this near in time; 0: not by time */
-        uint32_t margin_permyriad;               /* a stage is left this far below its level ... */
-        uint64_t settle_usec;                    /* ... held this long */
-        uint64_t cooldown_usec;                  /* at most one trim and one checkpoint in this time */
-        uint64_t horizon_usec;                   /* notice and trim speak only if the limit is nearer than this */
-        uint64_t reach_usec;                     /* hold acts only if the limit is nearer than this */
-        uint64_t grace_usec;                     /* from SIGINT to SIGTERM, and from SIGTERM to the kill */
-        uint64_t hold_timeout_usec;              /* 0: not to hold */
+        bool observe;                             /* the whole ladder to the events, nothing done */
+        uint32_t level_permyriad[HR_STAGE_COUNT]; /* notice trim checkpoint hold interrupt(on: 0, or OFF) kill
+                                                   */
+        uint64_t notice_time_usec;  /* notice when the limit is this near in time; 0: not by time */
+        uint32_t margin_permyriad;  /* a stage is left this far below its level ... */
+        uint64_t settle_usec;       /* ... held this long */
+        uint64_t cooldown_usec;     /* at most one trim and one checkpoint in this time */
+        uint64_t horizon_usec;      /* notice and trim speak only if the limit is nearer than this */
+        uint64_t reach_usec;        /* hold acts only if the limit is nearer than this */
+        uint64_t grace_usec;        /* from SIGINT to SIGTERM, and from SIGTERM to the kill */
+        uint64_t hold_timeout_usec; /* 0: not to hold */
         uint64_t hold_max_usec;
-        uint64_t turn_usec;                      /* in a shared shortage: before a second job is held for it */
+        uint64_t turn_usec; /* in a shared shortage: before a second job is held for it */
         struct hr_checkpoint_method checkpoint_method;
         uint64_t checkpoint_deadline_usec;
-        char checkpoint_file[256];               /* proof of a signal's checkpoint: newer, and settled */
+        char checkpoint_file[256]; /* proof of a signal's checkpoint: newer, and settled */
         enum hr_fuse_mode fuse;
-        bool elastic;                            /* raise the limit before holding, up to limit_max */
-        uint64_t limit_max_bytes;                /* HR_BYTES_NONE: no room is given by itself */
+        bool elastic;             /* raise the limit before holding, up to limit_max */
+        uint64_t limit_max_bytes; /* HR_BYTES_NONE: no room is given by itself */
         char on_notice[256], on_hold[256], on_end[256];
         uint64_t hook_timeout_usec;
 };
@@ -112,21 +113,22 @@ enum hr_problem_level {
 struct hr_problem {
         enum hr_problem_level level;
         const char *file;
-        unsigned line;    /* from 1 */
-        const char *text; /* one line: key, value and the accepted range; what came from the file is escaped */
+        unsigned line; /* from 1 */
+        const char
+                *text; /* one line: key, value and the accepted range; what came from the file is escaped */
 };
 typedef void (*hr_problem_fn)(const struct hr_problem *problem, void *userdata);
 
 /*
  * Reads one file's text on top of *c (call it for headroom.conf, then for each drop-in). Every problem is
- * reported. CRLF, a missing last newline and a UTF-8 mark at the start are accepted; a NUL, a line of more than
- * HR_CONFIG_LINE_MAX bytes, a value outside its range and a match without a test are errors.
- * Returns the number of errors and warnings found (0: clean), or -ENOMEM. After an error *c is half changed:
- * throw it away.
+ * reported. CRLF, a missing last newline and a UTF-8 mark at the start are accepted; a NUL, a line of more
+ * than HR_CONFIG_LINE_MAX bytes, a value outside its range and a match without a test are errors. Returns the
+ * number of errors and warnings found (0: clean), or -ENOMEM. After an error *c is half changed: throw it
+ * away.
  */
 #define HR_CONFIG_LINE_MAX 190
-int hr_config_parse(struct hr_config *c, const char *file, const char *text, size_t size, hr_problem_fn report,
-        void *userdata, unsigned *ret_errors);
+int hr_config_parse(struct hr_config *c, const char *file, const char *text, size_t size,
+        hr_problem_fn report, void *userdata, unsigned *ret_errors);
 
 /* After the last file: do matches name policies that exist, are the levels in order. As above. */
 int hr_config_check(const struct hr_config *c, hr_problem_fn report, void *userdata);
@@ -134,11 +136,12 @@ int hr_config_check(const struct hr_config *c, hr_problem_fn report, void *userd
 const struct hr_policy *hr_config_policy(const struct hr_config *c, const char *name); /* NULL: none */
 
 /*
- * The first match in file order that fits; NULL: none. Any text may be "" or NULL where it is not known: a test
- * on it doesn't fit then, not even "*". In cgroup a wildcard doesn't match a slash; a backslash is a backslash.
+ * The first match in file order that fits; NULL: none. Any text may be "" or NULL where it is not known: a
+ * test on it doesn't fit then, not even "*". In cgroup a wildcard doesn't match a slash; a backslash is a
+ * backslash.
  */
-const struct hr_match *hr_config_match(const struct hr_config *c, const char *unit, const char *cgroup, const char *user,
-        const char *group);
+const struct hr_match *hr_config_match(
+        const struct hr_config *c, const char *unit, const char *cgroup, const char *user, const char *group);
 
 /* Writes the whole configuration as a file that hr_config_parse takes back to the same values. Calls
  * write(line) for each line, newline included. One policy alone with hr_config_dump_policy. */
@@ -150,10 +153,10 @@ void hr_config_sample(hr_line_fn write, void *userdata);
 /* Each key of the table, for the check of the manual: write("policy.notice\n"). */
 void hr_config_keys(hr_line_fn write, void *userdata);
 /*
- * Sets one key of a policy in a running configuration ("hold_timeout", "5min"). On error *p is as it was and text
- * gets one line, escaped: -ENOENT (no such key), -ERANGE (also: the levels would cross), -EINVAL, -EUCLEAN (no
- * unit), -ENODATA (a percentage of what isn't known), -EOPNOTSUPP, -ENAMETOOLONG, -EILSEQ (a control character,
- * or a ; that would begin a comment in a file).
+ * Sets one key of a policy in a running configuration ("hold_timeout", "5min"). On error *p is as it was and
+ * text gets one line, escaped: -ENOENT (no such key), -ERANGE (also: the levels would cross), -EINVAL,
+ * -EUCLEAN (no unit), -ENODATA (a percentage of what isn't known), -EOPNOTSUPP, -ENAMETOOLONG, -EILSEQ (a
+ * control character, or a ; that would begin a comment in a file).
  */
-int hr_config_set_policy_key(struct hr_policy *p, const char *key, const char *value, uint64_t host_total_bytes, char *text,
-        size_t text_size);
+int hr_config_set_policy_key(struct hr_policy *p, const char *key, const char *value,
+        uint64_t host_total_bytes, char *text, size_t text_size);

@@ -22,17 +22,17 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Hands an owned pointer or descriptor out of a scope whose clean-up would release it. */
-#define TAKE_PTR(p)                                                                                         \
-        ({                                                                                                  \
-                __auto_type take_ = (p);                                                                    \
-                (p) = NULL;                                                                                 \
-                take_;                                                                                      \
+#define TAKE_PTR(p)                      \
+        ({                               \
+                __auto_type take_ = (p); \
+                (p) = NULL;              \
+                take_;                   \
         })
-#define TAKE_FD(fd)                                                                                         \
-        ({                                                                                                  \
-                int take_ = (fd);                                                                           \
-                (fd) = -1;                                                                                  \
-                take_;                                                                                      \
+#define TAKE_FD(fd)               \
+        ({                        \
+                int take_ = (fd); \
+                (fd) = -1;        \
+                take_;            \
         })
 
 /* Frees *p; for char *, void * and any other malloc()ed pointer. */
@@ -44,9 +44,9 @@ static inline void hr_freep(void *p)
 
 #define HR_USEC_PER_MSEC UINT64_C(1000)
 #define HR_USEC_PER_SEC UINT64_C(1000000)
-#define HR_USEC_NEVER UINT64_MAX  /* a time that never comes */
-#define HR_BYTES_NONE UINT64_MAX  /* no limit, or a value that is not known */
-#define HR_PERMYRIAD_ALL 10000U   /* 100.00 % */
+#define HR_USEC_NEVER UINT64_MAX    /* a time that never comes */
+#define HR_BYTES_NONE UINT64_MAX    /* no limit, or a value that is not known */
+#define HR_PERMYRIAD_ALL 10000U     /* 100.00 % */
 #define HR_PERMYRIAD_OFF UINT32_MAX /* a level that is switched off */
 
 #define HR_KIB UINT64_C(1024)

@@ -7,7 +7,8 @@
  * Contract: `text` has `size` bytes and need not end with a NUL; a NUL inside is -EBADMSG. Text that is cut
  * off, empty, has a missing or repeated field or trailing rubbish is -EBADMSG, a number that does not fit is
  * -ERANGE; never a zero in its place. Unknown further fields are fine.
- * Formats: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, filesystems/proc.rst, accounting/psi.rst.
+ * Formats: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, filesystems/proc.rst,
+ * accounting/psi.rst.
  */
 
 #include <sys/types.h>
@@ -20,7 +21,8 @@ int hr_parse_number(const char *text, size_t size, uint64_t *ret);
 /* v2 memory.stat: sets the file, slab and shmem fields of *usage, leaves the others. */
 int hr_parse_stat2(const char *text, size_t size, struct hr_usage *usage);
 /* v1 memory.stat: the total_ twins; sets swap_bytes too. ret_hierarchical_limit_bytes may be NULL. */
-int hr_parse_stat1(const char *text, size_t size, struct hr_usage *usage, uint64_t *ret_hierarchical_limit_bytes);
+int hr_parse_stat1(
+        const char *text, size_t size, struct hr_usage *usage, uint64_t *ret_hierarchical_limit_bytes);
 
 /* v2 cgroup.events: "populated 1\nfrozen 0\n". */
 int hr_parse_cgroup_events(const char *text, size_t size, bool *ret_populated, bool *ret_frozen);
@@ -43,24 +45,26 @@ int hr_parse_meminfo(const char *text, size_t size, struct hr_meminfo *ret);
 struct hr_pid_stat {
         pid_t pid, ppid, session;
         char state;
-        char name[16]; /* as it is: escape it before it is shown */
+        char name[16];        /* as it is: escape it before it is shown */
         uint64_t start_ticks; /* since boot: with the pid, the identity of a process */
 };
 int hr_parse_pid_stat(const char *text, size_t size, struct hr_pid_stat *ret);
 
 /* /proc/PID/status. A kernel thread or a zombie has no Vm fields: those are 0 and has_memory is false. */
 struct hr_pid_status {
-        uid_t uid;          /* effective */
+        uid_t uid; /* effective */
         uid_t uid_real;
-        gid_t gid;          /* effective */
+        gid_t gid; /* effective */
         bool has_memory;
         uint64_t vm_data_bytes, rss_anon_bytes, rss_shmem_bytes, vm_swap_bytes;
-        uint64_t sig_caught, sig_pending, sig_shared_pending, sig_blocked, sig_ignored; /* bit n-1: signal n */
+        uint64_t sig_caught, sig_pending, sig_shared_pending, sig_blocked,
+                sig_ignored; /* bit n-1: signal n */
 };
 int hr_parse_pid_status(const char *text, size_t size, struct hr_pid_status *ret);
 
 /* /proc/PID/smaps_rollup: Pss and SwapPss. */
-int hr_parse_smaps_rollup(const char *text, size_t size, uint64_t *ret_pss_bytes, uint64_t *ret_swap_pss_bytes);
+int hr_parse_smaps_rollup(
+        const char *text, size_t size, uint64_t *ret_pss_bytes, uint64_t *ret_swap_pss_bytes);
 
 /*
  * /proc/PID/cgroup: the path in the hierarchy of `controller` ("memory", "freezer", "name=systemd"), or with
@@ -71,7 +75,8 @@ int hr_parse_proc_cgroup(const char *text, size_t size, const char *controller, 
 
 /* /proc/self/mountinfo: where the hierarchy is mounted; controller as above; the first that shows the whole
  * hierarchy (root "/"), else the first. Octal escapes (\040) are undone. -ENOENT. */
-int hr_parse_mountinfo(const char *text, size_t size, const char *controller, char *mount_point, size_t mount_point_size);
+int hr_parse_mountinfo(
+        const char *text, size_t size, const char *controller, char *mount_point, size_t mount_point_size);
 
 /* PSI: "some avg10=0.00 avg60=0.00 avg300=0.00 total=123\nfull ...\n" ("full" may be missing: 0). */
 struct hr_pressure {

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /*
- * One function for each phase, in a table; each looks at the input, says what to do, and names the next phase.
+ * One function for each phase, in a table; each looks at the input, says what to do, and names the next
+ * phase.
  *
  *   WATCH ──90 % growing, method──▶ BRAKE ─▶ SAVE ──▶ WATCH
  *     │                                        │ 97 % again
@@ -17,22 +18,27 @@
  * From HELD, INTERRUPT and TERMINATE a job comes back to WATCH as soon as there is room.
  *
  * The wall. A job seen past the hold level for the first time is looked at once more a moment later, and
- * held only if it has climbed in between, above all that it had used there before: one that rises to 97.5 % and
- * stays there, or moves up and down there, is not touched. Where nothing brakes it (no memory.high) and at its pace it would be through the wall before that look, it is held at once.
+ * held only if it has climbed in between, above all that it had used there before: one that rises to 97.5 %
+ * and stays there, or moves up and down there, is not touched. Where nothing brakes it (no memory.high) and
+ * at its pace it would be through the wall before that look, it is held at once.
  */
 
-#define LOOK_USEC (2 * HR_USEC_PER_MSEC)            /* to the second look; chosen: freezing took 14 to 40 ms, polls 3 us */
-#define WALL_SHARE 32                               /* a rise that counts, of the room left: in a second, 32 s to the limit */
+#define LOOK_USEC \
+        (2 * HR_USEC_PER_MSEC) /* to the second look; chosen: freezing took 14 to 40 ms, polls 3 us */
+#define WALL_SHARE 32          /* a rise that counts, of the room left: in a second, 32 s to the limit */
 #define WALL_WINDOW_USEC (1 * HR_USEC_PER_SEC)
-#define UNBRAKED_USEC (20 * HR_USEC_PER_MSEC)       /* nearer than this without a brake: no second look; half a freeze */
-#define BRAKE_USEC (5 * HR_USEC_PER_SEC)            /* limit nearer than this: brake before saving; chosen, not tuned */
-#define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC)  /* a task in D state may never freeze: go on without */
-#define ROOM_SETTLE_USEC (1 * HR_USEC_PER_SEC)      /* room must last this long before a held job is let go */
-#define RAISE_PATIENCE_USEC (3 * HR_USEC_PER_SEC)   /* a limit not raised by then won't be; writes took up to 1.7 s */
-#define ENDING_WALL_PERMYRIAD 9950                  /* closer than any hold: it has been told to end, and needs the room */
+#define UNBRAKED_USEC \
+        (20 * HR_USEC_PER_MSEC)          /* nearer than this without a brake: no second look; half a freeze */
+#define BRAKE_USEC (5 * HR_USEC_PER_SEC) /* limit nearer than this: brake before saving; chosen, not tuned \
+                                          */
+#define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC) /* a task in D state may never freeze: go on without */
+#define ROOM_SETTLE_USEC (1 * HR_USEC_PER_SEC)     /* room must last this long before a held job is let go */
+#define RAISE_PATIENCE_USEC \
+        (3 * HR_USEC_PER_SEC)      /* a limit not raised by then won't be; writes took up to 1.7 s */
+#define ENDING_WALL_PERMYRIAD 9950 /* closer than any hold: it has been told to end, and needs the room */
 #define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
-#define HOST_FULL_PERMYRIAD 9000                    /* below, its numbers stand there only for want of another limit */
-#define NOISE_BYTES (64 * HR_KIB)                   /* per-CPU charge batches of the kernel make usage jump by this much */
+#define HOST_FULL_PERMYRIAD 9000  /* below, its numbers stand there only for want of another limit */
+#define NOISE_BYTES (64 * HR_KIB) /* per-CPU charge batches of the kernel make usage jump by this much */
 
 struct step {
         struct hr_policy_state *state;
@@ -43,8 +49,8 @@ struct step {
         uint32_t ratio;                     /* of binding */
 };
 
-static void HR_PRINTF(5, 6) note(struct step *s, enum hr_stage stage, const char *action, const char *outcome,
-        const char *format, ...)
+static void HR_PRINTF(5, 6) note(
+        struct step *s, enum hr_stage stage, const char *action, const char *outcome, const char *format, ...)
 {
         struct hr_decision *out = s->out;
         if (out->note_count == HR_NOTES_MAX)
@@ -79,19 +85,21 @@ static void format_left(char *buf, size_t size, const struct hr_candidate *c)
 static const char *numbers(const struct step *s, char *buf, size_t size)
 {
         const struct hr_candidate *c = s->binding;
-        char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX], level[HR_TEXT_SIZE_MAX], rate[HR_TEXT_SIZE_MAX], left[96];
+        char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX], level[HR_TEXT_SIZE_MAX], rate[HR_TEXT_SIZE_MAX],
+                left[96];
         if (!c) {
-                snprintf(buf, size, "%s used, no limit", hr_units_format_bytes(used, s->in->sample->used_bytes));
+                snprintf(buf, size, "%s used, no limit",
+                        hr_units_format_bytes(used, s->in->sample->used_bytes));
                 return buf;
         }
         hr_units_format_bytes(used, c->used_bytes);
         hr_units_format_bytes(limit, c->limit_bytes);
         hr_units_format_level(level, s->ratio);
         format_left(left, sizeof(left), c);
-        const char *whose = c->source == HR_SOURCE_ANCESTOR         ? "the limit shared with others: "
-                : c->source != HR_SOURCE_HOST                       ? ""
-                : s->ratio >= HOST_FULL_PERMYRIAD                   ? "the host is full, not your limit: "
-                                                                    : "the host's memory: ";
+        const char *whose = c->source == HR_SOURCE_ANCESTOR   ? "the limit shared with others: "
+                            : c->source != HR_SOURCE_HOST     ? ""
+                            : s->ratio >= HOST_FULL_PERMYRIAD ? "the host is full, not your limit: "
+                                                              : "the host's memory: ";
         if (c->growth_bytes_per_second > 0)
                 snprintf(buf, size, "%s%s of %s used (%s), growing %s/s, %s", whose, used, limit, level,
                         hr_units_format_bytes(rate, c->growth_bytes_per_second), left);
@@ -109,7 +117,7 @@ static bool level_on(const struct step *s, enum hr_stage stage)
 static bool past(const struct step *s, const struct hr_candidate *c, enum hr_stage stage)
 {
         return level_on(s, stage) && c->limit_bytes != HR_BYTES_NONE &&
-                hr_ratio_permyriad(c->used_bytes, c->limit_bytes) >= s->policy->level_permyriad[stage];
+               hr_ratio_permyriad(c->used_bytes, c->limit_bytes) >= s->policy->level_permyriad[stage];
 }
 
 static bool growing(const struct hr_candidate *c)
@@ -123,8 +131,9 @@ static struct hr_wall *wall_of(const struct step *s, const struct hr_candidate *
 }
 
 /*
- * Does it climb into its limit: on new ground past the hold level, by a 32nd of the room that is left, within about
- * a second, and the limit within reach at that pace. What moves below its own peak there is left in peace.
+ * Does it climb into its limit: on new ground past the hold level, by a 32nd of the room that is left, within
+ * about a second, and the limit within reach at that pace. What moves below its own peak there is left in
+ * peace.
  */
 static bool at_the_wall(struct step *s, const struct hr_candidate *c)
 {
@@ -147,7 +156,9 @@ static bool at_the_wall(struct step *s, const struct hr_candidate *c)
         uint64_t elapsed = hr_sub(now, w->since_usec);
         w->peak_bytes = MAX(w->peak_bytes, c->used_bytes);
         if (risen > MAX(NOISE_BYTES, headroom / WALL_SHARE) && growing(c)) {
-                uint64_t left = elapsed * (headroom / risen + 1); /* as much again, this often, till the limit: at most 33 */
+                uint64_t left =
+                        elapsed *
+                        (headroom / risen + 1); /* as much again, this often, till the limit: at most 33 */
                 if (MIN(left, c->left_min_usec) <= s->policy->reach_usec)
                         return true;
         }
@@ -164,7 +175,9 @@ static void forget_walls(struct step *s)
         for (size_t i = 0; i < s->in->sample->candidate_count; i++) {
                 const struct hr_candidate *c = &s->in->sample->candidates[i];
                 struct hr_wall *w = &s->state->wall[i];
-                uint32_t ratio = c->limit_bytes == HR_BYTES_NONE ? 0 : hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
+                uint32_t ratio = c->limit_bytes == HR_BYTES_NONE
+                                         ? 0
+                                         : hr_ratio_permyriad(c->used_bytes, c->limit_bytes);
                 /* One point below the level, so that noise at the level does not start it anew each time. */
                 if (level == HR_PERMYRIAD_OFF || ratio + 100 < level)
                         w->peak_bytes = 0;
@@ -213,9 +226,11 @@ static enum hr_stage wanted(struct step *s, const struct hr_candidate *c)
         }
         if (past(s, c, HR_STAGE_NOTICE) && growing(c) && c->left_min_usec <= p->horizon_usec)
                 return HR_STAGE_NOTICE;
-        /* By time: both ends of the range, so that one steep step does not cry wolf. The host is judged by level. */
-        if (level_on(s, HR_STAGE_NOTICE) && p->notice_time_usec > 0 && c->growth_bytes_per_second > 0 && !shared &&
-                c->left_max_usec <= p->notice_time_usec && hr_ratio_permyriad(c->used_bytes, c->limit_bytes) >= 2000)
+        /* By time: both ends of the range, so that one steep step does not cry wolf. The host is judged by
+         * level. */
+        if (level_on(s, HR_STAGE_NOTICE) && p->notice_time_usec > 0 && c->growth_bytes_per_second > 0 &&
+                !shared && c->left_max_usec <= p->notice_time_usec &&
+                hr_ratio_permyriad(c->used_bytes, c->limit_bytes) >= 2000)
                 return HR_STAGE_NOTICE;
         return HR_STAGE_OK;
 }
@@ -256,7 +271,8 @@ static void send_interrupt(struct step *s)
         s->out->actions |= HR_ACT_INTERRUPT | HR_ACT_THAW | (fuse ? HR_ACT_FUSE : 0);
         s->state->fused |= fuse;
         s->state->interrupted = true;
-        note(s, HR_STAGE_INTERRUPT, "interrupt", "started", "SIGINT sent%s; SIGTERM follows in %s if it has not ended; %s",
+        note(s, HR_STAGE_INTERRUPT, "interrupt", "started",
+                "SIGINT sent%s; SIGTERM follows in %s if it has not ended; %s",
                 fuse ? ", with a fuse that turns the next large allocation into a MemoryError" : "",
                 hr_units_format_time(grace, s->policy->grace_usec), NUMBERS(s));
         enter(s, HR_PHASE_INTERRUPT, HR_STAGE_INTERRUPT, s->in->now_usec + s->policy->grace_usec);
@@ -277,7 +293,8 @@ static void tell_passed_over(struct step *s, enum hr_stage stage, const char *ac
         note(s, s->state->stage, action, "passed over", "%s; %s", why, NUMBERS(s));
 }
 
-/* The hold is over, or must not be: by interrupt where it is on, else by kill where that is on; else false. */
+/* The hold is over, or must not be: by interrupt where it is on, else by kill where that is on; else false.
+ */
 static bool enter_ending(struct step *s, const char *why)
 {
         if (level_on(s, HR_STAGE_INTERRUPT)) {
@@ -301,8 +318,8 @@ static void enter_hold(struct step *s, bool by_owner)
         char time[HR_TEXT_SIZE_MAX], text[HR_TEXT_SIZE_MAX];
         uint64_t now = s->in->now_usec;
         bool host = s->binding && s->binding->source == HR_SOURCE_HOST;
-        bool raise = !by_owner && p->elastic && s->in->means.room_bytes > 0 && s->in->means.can_freeze && s->binding &&
-                s->binding->source == HR_SOURCE_OWN;
+        bool raise = !by_owner && p->elastic && s->in->means.room_bytes > 0 && s->in->means.can_freeze &&
+                     s->binding && s->binding->source == HR_SOURCE_OWN;
 
         if (!by_owner && !raise) {
                 if (!s->in->means.can_freeze) {
@@ -333,8 +350,10 @@ static void enter_hold(struct step *s, bool by_owner)
                 note(s, HR_STAGE_HOLD, "freeze", "done", "held as asked, for at most %s; %s",
                         hr_units_format_time(time, p->hold_max_usec), NUMBERS(s));
         } else {
-                note(s, HR_STAGE_HOLD, "freeze", "done", "held just before its limit, nothing is lost; %s; waits at most %s", NUMBERS(s),
-                        hr_units_format_time(time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
+                note(s, HR_STAGE_HOLD, "freeze", "done",
+                        "held just before its limit, nothing is lost; %s; waits at most %s", NUMBERS(s),
+                        hr_units_format_time(
+                                time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
         }
         enter(s, HR_PHASE_HELD, HR_STAGE_HOLD, hr_add(now, raise ? RAISE_PATIENCE_USEC : p->hold_max_usec));
 }
@@ -397,8 +416,8 @@ static void thaw_without_room(struct step *s, const char *why)
         s->state->fused |= fuse;
         /* Held again half way to the limit, not at once: it was told to go on. */
         if (s->binding && s->binding->limit_bytes != HR_BYTES_NONE)
-                wall_of(s, s->binding)->rehold_bytes = s->binding->used_bytes +
-                        hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
+                wall_of(s, s->binding)->rehold_bytes =
+                        s->binding->used_bytes + hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
         note(s, stage_by_level(s), "thaw", "done", "goes on without more room: %s%s; %s", why,
                 fuse ? "; its next large allocation becomes a MemoryError" : "", NUMBERS(s));
         let_go(s);
@@ -501,13 +520,15 @@ static void climb(struct step *s, enum hr_stage want)
 static void descend(struct step *s)
 {
         struct hr_policy_state *state = s->state;
-        enum hr_stage by = state->stage == HR_STAGE_INTERRUPT ? HR_STAGE_HOLD : state->stage; /* it has no level */
+        enum hr_stage by =
+                state->stage == HR_STAGE_INTERRUPT ? HR_STAGE_HOLD : state->stage; /* it has no level */
         if (state->stage == HR_STAGE_OK)
                 return;
         /* A stage that is off, and was entered by the owner's word or before it was, is left at any level. */
         bool low = s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[by];
         /* Notice may have come by time, far below its level: then it is left when the time is long again. */
-        if (state->stage == HR_STAGE_NOTICE && s->binding && s->binding->left_max_usec <= s->policy->notice_time_usec)
+        if (state->stage == HR_STAGE_NOTICE && s->binding &&
+                s->binding->left_max_usec <= s->policy->notice_time_usec)
                 low = false;
         if (!low) {
                 state->below_since_usec = 0;
@@ -533,11 +554,14 @@ static void descend(struct step *s)
         enter(s, HR_PHASE_WATCH, down, 0);
 }
 
-/* The outcome of a trim or a checkpoint comes once, in whatever phase: it may outlast the stage that asked for it. */
+/* The outcome of a trim or a checkpoint comes once, in whatever phase: it may outlast the stage that asked
+ * for it. */
 static void tell_outcomes(struct step *s)
 {
         enum hr_save save = s->in->save;
-        const char *text = s->in->save_text[0] ? s->in->save_text : save == HR_SAVE_PROVEN ? "it is saved" : "no proof came";
+        const char *text = s->in->save_text[0]      ? s->in->save_text
+                           : save == HR_SAVE_PROVEN ? "it is saved"
+                                                    : "no proof came";
 
         if (s->in->trim_done) {
                 char bytes[HR_TEXT_SIZE_MAX];
@@ -595,15 +619,18 @@ static void phase_save(struct step *s)
         if (save == HR_SAVE_RUNNING && !late) {
                 /* It saves while it grows: at the wall it is held, and a hook may finish its work on it. */
                 for (size_t i = 0; i < s->in->sample->candidate_count; i++)
-                        if (may_act_on(&s->in->sample->candidates[i]) && at_the_wall(s, &s->in->sample->candidates[i])) {
+                        if (may_act_on(&s->in->sample->candidates[i]) &&
+                                at_the_wall(s, &s->in->sample->candidates[i])) {
                                 s->binding = &s->in->sample->candidates[i];
-                                s->ratio = hr_ratio_permyriad(s->binding->used_bytes, s->binding->limit_bytes);
+                                s->ratio =
+                                        hr_ratio_permyriad(s->binding->used_bytes, s->binding->limit_bytes);
                                 enter_hold(s, false);
                                 return;
                         }
                 return;
         }
-        note(s, HR_STAGE_CHECKPOINT, "checkpoint", "asked", "no proof came before the deadline; %s", NUMBERS(s));
+        note(s, HR_STAGE_CHECKPOINT, "checkpoint", "asked", "no proof came before the deadline; %s",
+                NUMBERS(s));
         enter(s, HR_PHASE_WATCH, HR_STAGE_CHECKPOINT, 0);
 }
 
@@ -632,13 +659,18 @@ static void phase_held(struct step *s)
                 state->raising = false;
                 if (p->hold_timeout_usec > 0) {
                         char time[HR_TEXT_SIZE_MAX];
-                        note(s, HR_STAGE_HOLD, "freeze", "done", "its limit could not be raised, so it is held, nothing is lost; %s; waits at most %s",
-                                NUMBERS(s), hr_units_format_time(time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
+                        note(s, HR_STAGE_HOLD, "freeze", "done",
+                                "its limit could not be raised, so it is held, nothing is lost; %s; waits at "
+                                "most %s",
+                                NUMBERS(s),
+                                hr_units_format_time(
+                                        time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
                         state->deadline_usec = hr_add(now, p->hold_max_usec);
                 } else if (enter_ending(s, "its limit could not be raised, and its policy does not hold")) {
                         return;
                 } else {
-                        thaw_without_room(s, "its limit could not be raised, and its policy neither holds nor ends it");
+                        thaw_without_room(
+                                s, "its limit could not be raised, and its policy neither holds nor ends it");
                         return;
                 }
         }
@@ -648,7 +680,7 @@ static void phase_held(struct step *s)
                 return;
         }
         bool room = !state->owner_held && s->binding &&
-                s->ratio + p->margin_permyriad < p->level_permyriad[HR_STAGE_HOLD];
+                    s->ratio + p->margin_permyriad < p->level_permyriad[HR_STAGE_HOLD];
         if (!room && s->binding && !state->owner_held)
                 state->below_since_usec = 0;
         else if (room && state->below_since_usec == 0)
@@ -670,7 +702,8 @@ static void phase_ending(struct step *s)
         if (s->ratio + s->policy->margin_permyriad < notice) {
                 s->out->actions |= HR_ACT_UNFUSE | HR_ACT_THAW;
                 state->fused = false;
-                note(s, HR_STAGE_OK, "watch", "done", "it survived its interrupt and has room again; %s", NUMBERS(s));
+                note(s, HR_STAGE_OK, "watch", "done", "it survived its interrupt and has room again; %s",
+                        NUMBERS(s));
                 let_go(s);
                 return;
         }
@@ -681,22 +714,25 @@ static void phase_ending(struct step *s)
                         note(s, HR_STAGE_INTERRUPT, "terminate", "started",
                                 "SIGTERM sent, SIGINT was not enough; the kill follows in %s; %s",
                                 hr_units_format_time(grace, s->policy->grace_usec), NUMBERS(s));
-                        enter(s, HR_PHASE_TERMINATE, HR_STAGE_INTERRUPT, s->in->now_usec + s->policy->grace_usec);
+                        enter(s, HR_PHASE_TERMINATE, HR_STAGE_INTERRUPT,
+                                s->in->now_usec + s->policy->grace_usec);
                 } else if (level_on(s, HR_STAGE_KILL)) {
                         enter_kill(s, "it ignored SIGINT and SIGTERM");
                 } else {
                         s->out->actions |= HR_ACT_THAW; /* nothing comes any more that it could wait for */
-                        note(s, HR_STAGE_INTERRUPT, "kill", "passed over", "it ignored SIGINT and SIGTERM, and the policy has kill off");
+                        note(s, HR_STAGE_INTERRUPT, "kill", "passed over",
+                                "it ignored SIGINT and SIGTERM, and the policy has kill off");
                         state->deadline_usec = 0;
                 }
                 return;
         }
         /*
-         * Its handlers grow into the wall: it waits frozen for what comes next, instead of dying there. With a fuse they
-         * can't, and are left to their work.
+         * Its handlers grow into the wall: it waits frozen for what comes next, instead of dying there. With
+         * a fuse they can't, and are left to their work.
          */
-        if (state->deadline_usec > 0 && !state->fused && !s->in->frozen && s->in->means.can_freeze && s->binding && s->binding->rising &&
-                s->ratio >= ENDING_WALL_PERMYRIAD && s->binding->source == HR_SOURCE_OWN)
+        if (state->deadline_usec > 0 && !state->fused && !s->in->frozen && s->in->means.can_freeze &&
+                s->binding && s->binding->rising && s->ratio >= ENDING_WALL_PERMYRIAD &&
+                s->binding->source == HR_SOURCE_OWN)
                 s->out->actions |= HR_ACT_FREEZE;
 }
 
@@ -740,7 +776,8 @@ static bool answer(struct step *s)
                         note(s, state->stage, "freeze", "passed over", "%s", s->in->means.no_freeze);
                 return true;
         case HR_ASK_RESUME:
-                if (held && state->owner_held && s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[HR_STAGE_HOLD])
+                if (held && state->owner_held &&
+                        s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[HR_STAGE_HOLD])
                         thaw_with_room(s, "its owner said so");
                 else if (held || s->in->frozen)
                         thaw_without_room(s, "its owner said so");
@@ -748,14 +785,16 @@ static bool answer(struct step *s)
         case HR_ASK_ROOM:
                 begin_walls_anew(s, true);
                 if (held || s->in->frozen) {
-                        thaw_with_room(s, state->raising ? "its limit was raised, as the policy allows" : "its limit was raised");
+                        thaw_with_room(s, state->raising ? "its limit was raised, as the policy allows"
+                                                         : "its limit was raised");
                 } else if (state->fused) {
                         s->out->actions |= HR_ACT_UNFUSE;
                         state->fused = false;
                 }
                 return true;
         case HR_ASK_INTERRUPT:
-                if (state->phase != HR_PHASE_INTERRUPT && state->phase != HR_PHASE_TERMINATE && state->phase != HR_PHASE_KILL)
+                if (state->phase != HR_PHASE_INTERRUPT && state->phase != HR_PHASE_TERMINATE &&
+                        state->phase != HR_PHASE_KILL)
                         send_interrupt(s);
                 return true;
         case HR_ASK_KILL:
@@ -775,9 +814,10 @@ static void (*const phases[HR_PHASE_COUNT])(struct step *s) = {
         [HR_PHASE_KILL] = phase_kill,
 };
 
-void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret)
+void hr_policy_step(
+        struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret)
 {
-        struct step s = { .state = state, .in = input, .policy = input->policy, .out = ret };
+        struct step s = {.state = state, .in = input, .policy = input->policy, .out = ret};
         memset(ret, 0, sizeof(*ret));
         ret->look_again_usec = HR_USEC_NEVER;
 
@@ -793,7 +833,8 @@ void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input 
         }
         forget_walls(&s);
         tell_outcomes(&s);
-        bool done = state->phase == HR_PHASE_SAVE && input->save != HR_SAVE_NONE && input->save != HR_SAVE_RUNNING;
+        bool done = state->phase == HR_PHASE_SAVE && input->save != HR_SAVE_NONE &&
+                    input->save != HR_SAVE_RUNNING;
         if (done)
                 enter(&s, HR_PHASE_WATCH, HR_STAGE_CHECKPOINT, 0);
         if (!answer(&s) && !done)
@@ -809,8 +850,8 @@ void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input 
                 ret->look_again_usec = MIN(ret->look_again_usec, state->deadline_usec);
 }
 
-uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state, uint64_t used_bytes,
-        uint64_t limit_bytes)
+uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state,
+        uint64_t used_bytes, uint64_t limit_bytes)
 {
         if (limit_bytes == HR_BYTES_NONE)
                 return HR_BYTES_NONE;
@@ -819,7 +860,7 @@ uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct h
                 if (policy->level_permyriad[e] == HR_PERMYRIAD_OFF || e == HR_STAGE_INTERRUPT)
                         continue;
                 uint64_t at = limit_bytes / HR_PERMYRIAD_ALL * policy->level_permyriad[e] +
-                        limit_bytes % HR_PERMYRIAD_ALL * policy->level_permyriad[e] / HR_PERMYRIAD_ALL;
+                              limit_bytes % HR_PERMYRIAD_ALL * policy->level_permyriad[e] / HR_PERMYRIAD_ALL;
                 if (at > used_bytes)
                         next = MIN(next, at);
         }

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * The ladder: what is to be done with one job, from what was measured of it and what its policy says. Pure: time and
- * text come in as arguments, so a week of a job's life replays in milliseconds.
+ * The ladder: what is to be done with one job, from what was measured of it and what its policy says. Pure:
+ * time and text come in as arguments, so a week of a job's life replays in milliseconds.
  *
- * The rule above all others: a job that fits is left in peace. A level alone proves nothing; the stages past trim
- * need growth as well, seen after the level was crossed, and the limit within reach at that pace.
+ * The rule above all others: a job that fits is left in peace. A level alone proves nothing; the stages past
+ * trim need growth as well, seen after the level was crossed, and the limit within reach at that pace.
  */
 
 #include "think/config.h"
@@ -15,10 +15,10 @@
 /* What the deciding thread does to the job, in this order. */
 enum {
         HR_ACT_FREEZE = 1 << 0,
-        HR_ACT_RAISE = 1 << 1,     /* the limit, to decision.raise_bytes (elastic) */
-        HR_ACT_TRIM = 1 << 2,      /* ask for garbage, reclaim what is cold */
-        HR_ACT_SAVE = 1 << 3,      /* start the checkpoint method */
-        HR_ACT_FUSE = 1 << 4,      /* RLIMIT_DATA just above what is in use */
+        HR_ACT_RAISE = 1 << 1, /* the limit, to decision.raise_bytes (elastic) */
+        HR_ACT_TRIM = 1 << 2,  /* ask for garbage, reclaim what is cold */
+        HR_ACT_SAVE = 1 << 3,  /* start the checkpoint method */
+        HR_ACT_FUSE = 1 << 4,  /* RLIMIT_DATA just above what is in use */
         HR_ACT_UNFUSE = 1 << 5,
         HR_ACT_INTERRUPT = 1 << 6, /* SIGINT, queued before it thaws */
         HR_ACT_TERMINATE = 1 << 7, /* SIGTERM */
@@ -39,20 +39,20 @@ enum hr_ask {
 };
 
 enum hr_save {
-        HR_SAVE_NONE,    /* none is under way */
+        HR_SAVE_NONE, /* none is under way */
         HR_SAVE_RUNNING,
-        HR_SAVE_PROVEN,  /* an answer, an exit status, a file that is newer and has settled */
-        HR_SAVE_ASKED,   /* asked for, no proof came */
+        HR_SAVE_PROVEN, /* an answer, an exit status, a file that is newer and has settled */
+        HR_SAVE_ASKED,  /* asked for, no proof came */
         HR_SAVE_FAILED,
 };
 
 struct hr_means {
-        bool observe_only;   /* the way in, or a match without a policy: nothing may be done to it */
+        bool observe_only; /* the way in, or a match without a policy: nothing may be done to it */
         bool can_freeze;
         bool can_trim;
-        bool can_save;       /* a method, and what it needs */
+        bool can_save; /* a method, and what it needs */
         bool can_fuse;
-        bool braked;         /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
+        bool braked; /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
         uint64_t room_bytes; /* elastic: the own limit may be raised to this; 0: it may not */
         const char *no_save; /* why not, for the note; never NULL where can_save is false */
         const char *no_freeze;
@@ -69,7 +69,7 @@ struct hr_policy_input {
         bool shortage;       /* the host or a shared ancestor is short: hold_timeout runs */
         enum hr_ask ask;
         enum hr_save save;
-        char save_text[96];  /* of the outcome: "exit status 1", a path ... */
+        char save_text[96]; /* of the outcome: "exit status 1", a path ... */
         bool trim_done;
         uint64_t trimmed_bytes;
 };
@@ -102,15 +102,15 @@ struct hr_policy_state {
         uint64_t deadline_usec;    /* when the phase ends by itself; 0: never */
         uint64_t step_usec;        /* of the step before, 0: none */
         uint64_t held_short_usec;  /* held while what is shared was short */
-        uint64_t trim_usec, save_usec; /* the last; 0: none */
+        uint64_t trim_usec, save_usec;          /* the last; 0: none */
         struct hr_wall wall[HR_CANDIDATES_MAX]; /* one for each candidate of the sample, in its order */
-        bool trim_spent, save_spent; /* once for each crossing */
+        bool trim_spent, save_spent;            /* once for each crossing */
         bool owner_held;
         bool fused;
-        bool saved;                /* a proven checkpoint exists */
+        bool saved; /* a proven checkpoint exists */
         bool raising;
-        bool interrupted;          /* it was told to end, by us */
-        uint8_t told_passed;       /* bit n: that stage n was passed over has been told in this crossing */
+        bool interrupted;    /* it was told to end, by us */
+        uint8_t told_passed; /* bit n: that stage n was passed over has been told in this crossing */
 };
 
 #define HR_NOTES_MAX 4
@@ -122,7 +122,7 @@ struct hr_note {
 
 struct hr_decision {
         enum hr_stage stage;
-        uint32_t actions;         /* HR_ACT_* */
+        uint32_t actions; /* HR_ACT_* */
         uint64_t raise_bytes;
         uint64_t look_again_usec; /* CLOCK_MONOTONIC, at the latest; HR_USEC_NEVER: when the timer says */
         uint64_t deadline_usec;   /* of the phase, for the person who waits; 0: none */
@@ -131,14 +131,15 @@ struct hr_decision {
 };
 
 /* state all zero is a job that has just come. Never fails. */
-void hr_policy_step(struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret);
+void hr_policy_step(
+        struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret);
 
 /*
  * The next level of used_bytes at which something may have to be decided, of one limit: where the tripwire
  * goes. HR_BYTES_NONE: above all levels.
  */
-uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state, uint64_t used_bytes,
-        uint64_t limit_bytes);
+uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state,
+        uint64_t used_bytes, uint64_t limit_bytes);
 
 /* Who goes first when what is shared runs out: the one that weighs and grows most. */
 uint64_t hr_policy_weight(const struct hr_sample *sample);

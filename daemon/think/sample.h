@@ -65,7 +65,7 @@ struct hr_candidate {
         uint64_t left_max_usec;           /* optimistic */
         bool rising;                      /* more than at the sample before, by more than noise */
         bool step_will_not_fit;           /* headroom < 1.2 x the largest step seen */
-        bool turn; /* of a shared limit: its shortage may be laid on this job */
+        bool turn;                        /* of a shared limit: its shortage may be laid on this job */
 };
 
 struct hr_sample {

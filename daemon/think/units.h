@@ -33,7 +33,7 @@ int hr_units_parse_bool(const char *text, bool *ret);
 
 /* All formatters write into buf (HR_TEXT_SIZE_MAX bytes) and return it, so that they fit into a printf. */
 char *hr_units_format_bytes(char *buf, uint64_t bytes); /* "388.0 MiB", "max"; exact multiples: "400 MiB" */
-char *hr_units_format_time(char *buf, uint64_t usec);   /* "12 s", "3 min 20 s", "2 h 5 min", "3 d", "never" */
+char *hr_units_format_time(char *buf, uint64_t usec); /* "12 s", "3 min 20 s", "2 h 5 min", "3 d", "never" */
 char *hr_units_format_level(char *buf, uint32_t permyriad); /* "97.0 %", "off" */
 
 /* The same, spelled so that the parsers above take it back without loss ("400M", "1073741825B"-like forms are

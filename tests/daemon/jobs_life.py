@@ -221,7 +221,7 @@ def full_disk(s):
         pass
     late = s.grow("--to", "110", "--rate", "60", limit="72M")
     late.wait_watched()
-    check("it says so", "No space left" in s.log(), s.log())
+    wait_until("it says so", lambda: "No space left" in s.log(), detail=s.log)
     for run in (early, late):
         run.wait_held()
         s.must("resume", run.name, "--limit", "200M")
@@ -247,7 +247,7 @@ def torn_records(s):
             file.write(text)
     s.daemon()
     same("jobs", [j["job"] for j in s.jobs()], [job])
-    check("told", "set aside" in s.log(), s.log())
+    wait_until("told", lambda: "set aside" in s.log(), detail=s.log)
     same("kept", sorted(n for n in os.listdir(s.runtime + "/jobs") if n.endswith(".bad")),
          ["j900.bad", "j901.bad", "j902.bad", "j903.bad"])
     s.must("kill", run.name)

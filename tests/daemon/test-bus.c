@@ -731,8 +731,8 @@ static int read_status(sd_bus_message *m, const char **id, const char **cgroup, 
         int b[2];
 
         return sd_bus_message_read(m, HR_BUS_STATUS_STRUCT, id, &s[0], &s[1], &u[0], &s[2], cgroup, unit,
-                &u[1], &s[3], &b[0], &t[0], &t[1], &t[2], &t[3], &t[9], &s[4], &t[4], &t[5], &t[6], &t[7], &t[8],
-                &s[5], &s[6], &b[1]);
+                &u[1], &s[3], &b[0], &t[0], &t[1], &t[2], &t[3], &t[9], &s[4], &t[4], &t[5], &t[6], &t[7],
+                &t[8], &s[5], &s[6], &b[1]);
 }
 
 static void test_words(void **state HR_UNUSED)

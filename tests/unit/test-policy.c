@@ -652,11 +652,10 @@ static void ends(void **state HR_UNUSED)
                 72 * HOUR_, 9712, 0,                                                                \
                         "interrupt interrupt fuse+interrupt+thaw interrupt:asked,interrupt:started" \
         }
-#define TO_INTERRUPT_UNFUSED                                                                   \
-        TO_HOLD,                                                                               \
-        {                                                                                      \
-                72 * HOUR_, 9712, 0,                                                           \
-                        "interrupt interrupt interrupt+thaw interrupt:asked,interrupt:started" \
+#define TO_INTERRUPT_UNFUSED                                                                                \
+        TO_HOLD,                                                                                            \
+        {                                                                                                   \
+                72 * HOUR_, 9712, 0, "interrupt interrupt interrupt+thaw interrupt:asked,interrupt:started" \
         }
         static const struct life rows[] = {
                 {"SIGINT, SIGTERM, kill, each with its grace",
