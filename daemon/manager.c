@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "act/checkpoint.h"
 #include "act/release.h"
 #include "reload.h"
 
@@ -23,14 +22,11 @@
  * between them one timer is set to whoever is due first, jobs and shared domains alike. Every handler reads
  * the time once and ends by setting the timer again.
  *
- * Jobs live in a table by slot, which is their card's slot too. What is asked of the helper is remembered in
- * a small table by token, with the job or the command that waits for it; either may be gone when the answer
- * comes.
+ * Jobs live in a table by slot, which is their card's slot too.
  */
 
 #define IDS_AHEAD \
         16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
-#define HELPER_RETRY_USEC (1 * HR_USEC_PER_SEC)
 
 uint64_t hr_now_usec(void)
 {
@@ -72,7 +68,7 @@ static void keep_next_id(struct hr_manager *m, uint64_t id)
         memset(&q, 0, sizeof(q));
         q.op = HR_HELPER_NEXT_ID;
         q.bytes = id;
-        if (hr_manager_ask_helper(m, &q, NULL, NULL, NULL) == 0) /* else it is tried again with the next id */
+        if (hr_errands_ask(m, &q, NULL, NULL, NULL) == 0) /* else it is tried again with the next id */
                 m->next_id_kept = id;
 }
 
@@ -113,89 +109,6 @@ int hr_manager_resolve_policy(
                 job->own_policy->fuse = HR_FUSE_AUTO;
         job->policy = job->own_policy;
         return 0;
-}
-
-static struct hr_domain *find_domain(struct hr_manager *m, const char *path)
-{
-        for (struct hr_domain *d = m->domains; d; d = d->next)
-                if (!d->gone && d->path && strcmp(d->path, path) == 0)
-                        return d;
-        return NULL;
-}
-
-static void drop_domain(struct hr_manager *m, struct hr_domain *d)
-{
-        if (--d->references > 0)
-                return;
-        for (struct hr_domain **at = &m->domains; *at; at = &(*at)->next)
-                if (*at == d) {
-                        *at = d->next;
-                        break;
-                }
-        if (d == m->host_domain)
-                m->host_domain = NULL;
-        hr_domain_free(d);
-}
-
-static void add_domain(struct hr_manager *m, struct hr_job *job, const char *path)
-{
-        struct hr_domain *d = path ? find_domain(m, path) : m->host_domain;
-        if (job->domain_count == HR_JOB_DOMAINS_MAX - (path ? 1 : 0)) /* the host keeps its place */
-                return;
-        if (!d) {
-                if (hr_domain_open(&m->hierarchy, path, &m->host, m->config->host_reserve_bytes, &d) != 0)
-                        return; /* it can't be read, so it can't be judged: doctor says which controllers are
-                                   missing */
-                d->next = m->domains;
-                m->domains = d;
-                if (!path)
-                        m->host_domain = d;
-        }
-        d->references++;
-        job->domains[job->domain_count++] = d;
-}
-
-static bool has_limit(struct hr_manager *m, const char *path)
-{
-        struct hr_group g = HR_GROUP_INIT;
-        struct hr_group_limits limits;
-        bool limited = hr_group_open(&m->hierarchy, path, &g) == 0 &&
-                       hr_group_read_limits(&g, &limits) == 0 && limits.limit_bytes != HR_BYTES_NONE;
-        hr_group_close(&g);
-        return limited;
-}
-
-/* The cgroups above it that have a limit, the nearest first, and the host. A tree's first one is the one that
- * it is in. */
-void hr_manager_attach_domains(struct hr_manager *m, struct hr_job *job)
-{
-        char path[HR_PATH_MAX] = "";
-        char name[400], text[4096];
-        size_t size;
-
-        while (job->domain_count > 0)
-                drop_domain(m, job->domains[--job->domain_count]);
-        if (job->group.path) {
-                snprintf(path, sizeof(path), "%s", job->group.path);
-                char *slash = strrchr(path, '/');
-                if (slash)
-                        *slash = '\0';
-        } else if (m->hierarchy.memory_version > 0 && job->card->leader > 0) {
-                snprintf(name, sizeof(name), "%s/%d/cgroup", m->hierarchy.proc, (int)job->card->leader);
-                if (hr_sense_read_at(AT_FDCWD, name, text, sizeof(text), &size) == 0)
-                        (void)hr_parse_proc_cgroup(text, size,
-                                m->hierarchy.memory_version == 2 ? NULL : "memory", path, sizeof(path));
-        }
-        while (path[0] && strcmp(path, "/") != 0) {
-                if (has_limit(m, path))
-                        add_domain(m, job, path);
-                char *slash = strrchr(path, '/');
-                if (!slash)
-                        break;
-                *slash = '\0';
-        }
-        if (m->config->host_guard)
-                add_domain(m, job, NULL);
 }
 
 static struct hr_card *make_card(const struct hr_job *job, const struct hr_state *s)
@@ -368,7 +281,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
                         "%s: no record could be made below %s (%s): if headroomd ends while the job is held, "
                         "it will not be known again",
                         job->id, m->runtime_dir, strerror(-r));
-        hr_manager_attach_domains(m, job);
+        hr_shared_attach(m, job);
         (void)watch_events(m, job); /* without events the timer alone watches it */
 
         (void)hr_job_sense(job, now, true);
@@ -390,12 +303,7 @@ void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
 {
         uint32_t slot = job->card->slot;
         (void)hr_state_remove(m->runtime_dir, job->id); /* ENOENT: there never was one */
-        for (size_t i = 0; i < job->domain_count; i++) {
-                if (job->domains[i]->turn == job)
-                        job->domains[i]->turn = NULL;
-        }
-        while (job->domain_count > 0)
-                drop_domain(m, job->domains[--job->domain_count]);
+        hr_shared_detach(m, job);
         for (size_t i = 0; i < HR_PENDING_MAX; i++)
                 if (m->pending[i].token != 0 && m->pending[i].slot == slot &&
                         strcmp(m->pending[i].job, job->id) == 0)
@@ -406,244 +314,6 @@ void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
         while (m->slots_used > 0 && !m->jobs[m->slots_used - 1])
                 m->slots_used--;
         hr_job_free(job);
-}
-
-/* ---- the helper ---- */
-
-int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
-        struct hr_command *command, const char *hook)
-{
-        struct hr_pending *p = NULL;
-        for (size_t i = 0; i < HR_PENDING_MAX && !p; i++)
-                if (m->pending[(m->last_token + i) % HR_PENDING_MAX].token == 0)
-                        p = &m->pending[(m->last_token + i) % HR_PENDING_MAX];
-        if (!p || !m->helper)
-                return -EBUSY;
-        request->token = ++m->last_token;
-        int r = hr_helper_send(m->helper, request);
-        if (r < 0)
-                return r;
-        *p = (struct hr_pending){.token = request->token,
-                .command = command,
-                .slot = UINT32_MAX,
-                .bytes = request->bytes,
-                .hook = hook};
-        if (job) {
-                p->slot = job->card->slot;
-                snprintf(p->job, sizeof(p->job), "%s", job->id);
-        }
-        return 0;
-}
-
-static void hook_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p,
-        const struct hr_helper_answer *a)
-{
-        char text[96];
-        enum hr_save save = hr_checkpoint_judge_hook(a->result, text, sizeof(text));
-        if (strcmp(p->hook, "checkpoint") == 0) {
-                job->save = save;
-                snprintf(job->save_text, sizeof(job->save_text), "%s", text);
-                job->next_usec = 0;
-                return;
-        }
-        if (save == HR_SAVE_FAILED) {
-                char reason[HR_REASON_MAX];
-                snprintf(reason, sizeof(reason), "on_%s: %s", p->hook, text);
-                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "hook", "failed", reason);
-        }
-}
-
-/* A file proves a signal's checkpoint when it is newer than the signal and has not changed between two looks.
- */
-static void file_answered(struct hr_job *job, const struct hr_helper_answer *a)
-{
-        job->file_busy = false;
-        if (job->save != HR_SAVE_RUNNING || a->result < 0)
-                return;
-        uint64_t age = hr_sub(hr_now_realtime_usec(), a->time_usec);
-        if (a->time_usec >= job->save_since_usec && a->bytes > 0 && a->bytes == job->save_size_bytes &&
-                age >= HR_USEC_PER_SEC / 2) {
-                char size[HR_TEXT_SIZE_MAX];
-                job->save = HR_SAVE_PROVEN;
-                snprintf(job->save_text, sizeof(job->save_text),
-                        "the checkpoint file is new and has settled at %s",
-                        hr_units_format_bytes(size, a->bytes));
-                job->next_usec = 0;
-        }
-        job->save_size_bytes = a->time_usec >= job->save_since_usec ? a->bytes : 0;
-}
-
-static void job_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p,
-        const struct hr_helper_answer *a)
-{
-        switch (a->op) {
-        case HR_HELPER_HOOK:
-                hook_answered(m, job, p, a);
-                break;
-        case HR_HELPER_FILE:
-                file_answered(job, a);
-                break;
-        case HR_HELPER_RECLAIM:
-                job->trim_busy = false;
-                job->trim_done = true;
-                job->trimmed_bytes = a->result == 0 ? a->bytes : 0;
-                job->next_usec = 0;
-                break;
-        case HR_HELPER_HIGH:
-                job->high_busy = false;
-                if (a->result < 0)
-                        job->wire.armed_bytes = HR_BYTES_NONE;
-                break;
-        case HR_HELPER_WIRE:
-                job->high_busy = false;
-                if (a->fd < 0)
-                        break; /* the timer looks */
-                job->wire_source =
-                        sd_event_source_disable_unref(job->wire_source); /* before its descriptor is closed */
-                hr_tripwire_close(&job->wire);
-                job->wire =
-                        (struct hr_tripwire){.fd = a->fd, .poll_events = EPOLLIN, .armed_bytes = p->bytes};
-                (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
-                break;
-        case HR_HELPER_PSS:
-                job->pss_busy = false;
-                if (a->result == 0) {
-                        job->pss_bytes = a->bytes;
-                        job->pss_bound_bytes = p->bytes;
-                        job->next_usec = 0;
-                }
-                break;
-        case HR_HELPER_LIMIT:
-                hr_verbs_limited(m, p->command, job, a);
-                break;
-        default:
-                break;
-        }
-}
-
-static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
-{
-        for (size_t i = 0; i < HR_PENDING_MAX; i++) {
-                struct hr_pending p = m->pending[i];
-                if (p.token != a->token || p.token == 0)
-                        continue;
-                m->pending[i].token = 0;
-                struct hr_job *job = p.job[0] ? hr_manager_job(m, p.slot, p.job) : NULL;
-                if (!job)
-                        hr_close(a->fd);
-                if (job)
-                        job_answered(m, job, &p, a);
-                else if (a->op == HR_HELPER_PLACE && p.command)
-                        hr_verbs_placed(m, p.command, a);
-                else if (p.command)
-                        hr_verbs_limited(m, p.command, NULL, a);
-                return;
-        }
-}
-
-static int on_helper(
-        sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata);
-
-static int start_helper(struct hr_manager *m)
-{
-        if (!m->helper) {
-                int r = hr_helper_start(&m->hierarchy, m->user, m->runtime_dir, m->state_dir, &m->helper);
-                if (r < 0)
-                        return r;
-        }
-        return sd_event_add_io(m->event, &m->helper_source, hr_helper_fd(m->helper), EPOLLIN, on_helper, m);
-}
-
-/* It died: everything that waits for it is answered, and it is started again. */
-static void helper_died(struct hr_manager *m)
-{
-        m->helper_source = sd_event_source_disable_unref(m->helper_source);
-        m->helper = hr_helper_stop(m->helper);
-        hr_manager_say(m, "error",
-                "the helper process died; it is started again, hooks and limit changes under way have "
-                "failed");
-        for (size_t i = 0; i < HR_PENDING_MAX; i++)
-                if (m->pending[i].token != 0) {
-                        struct hr_pending *p = &m->pending[i];
-                        struct hr_helper_answer a = {.token = p->token, .result = -EIO, .fd = -1};
-                        a.op = p->command
-                                       ? (p->command->verb == HR_VERB_RUN ? HR_HELPER_PLACE : HR_HELPER_LIMIT)
-                               : p->hook ? HR_HELPER_HOOK
-                                         : HR_HELPER_BYE;
-                        answered(m, &a);
-                        p->token = 0;
-                }
-        HR_JOBS_FOREACH (m, job)
-                job->trim_busy = job->high_busy = job->pss_busy = job->file_busy = job->limit_busy = false;
-        m->helper_retry_usec = hr_now_usec() + HELPER_RETRY_USEC;
-}
-
-static int on_helper(
-        sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
-{
-        static struct hr_helper_answer a;
-        struct hr_manager *m = userdata;
-        int r;
-        for (int i = 0; i < 64; i++) { /* a burst, then others have their turn */
-                r = hr_helper_receive(m->helper, &a);
-                if (r <= 0)
-                        break;
-                answered(m, &a);
-        }
-        if (r == -EPIPE)
-                helper_died(m);
-        hr_manager_schedule(m);
-        return 0;
-}
-
-/* ---- what is shared ---- */
-
-/* Whom the shortage is laid on: the one that weighs and grows most; the same one as long as it lasts. */
-static void give_turn(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec)
-{
-        uint32_t ratio = hr_domain_ratio(d);
-        if (ratio < HR_DOMAIN_RELAX_PERMYRIAD)
-                d->turn = NULL;
-        if (ratio < HR_DOMAIN_SHORT_PERMYRIAD)
-                return;
-        /* One that is being ended frees its memory soon: the next one waits for that, for its whole turn. */
-        if (d->turn && now_usec < d->turn_usec + d->turn->policy->turn_usec * 2)
-                return;
-        struct hr_job *best = NULL;
-        uint64_t best_weight = 0;
-        HR_JOBS_FOREACH (m, job) {
-                bool in_it = false;
-                for (size_t i = 0; i < job->domain_count; i++)
-                        in_it |= job->domains[i] == d;
-                struct hr_sample sample;
-                hr_job_sample(job, now_usec, &sample);
-                uint64_t weight = hr_policy_weight(&sample);
-                if (in_it && !job->observe_only && !job->policy->observe && job != d->turn &&
-                        weight >= best_weight) {
-                        best = job;
-                        best_weight = weight;
-                }
-        }
-        if (best) {
-                d->turn = best;
-                d->turn_usec = now_usec;
-        }
-}
-
-static void sample_domain(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec)
-{
-        hr_domain_sample(d, now_usec, m->config->fill_rate_bytes_per_second, m->config->poll_min_usec,
-                m->config->poll_max_usec);
-        uint32_t ratio = hr_domain_ratio(d);
-        if (ratio < HR_DOMAIN_RELAX_PERMYRIAD && !d->turn)
-                return;
-        give_turn(m, d, now_usec);
-        /* All look: each may have a notice to hear; the one whose turn it is acts. */
-        HR_JOBS_FOREACH (m, job)
-                for (size_t i = 0; i < job->domain_count; i++)
-                        if (job->domains[i] == d &&
-                                (job == d->turn || now_usec >= job->sampled_usec + HR_USEC_PER_SEC / 4))
-                                job->next_usec = now_usec;
 }
 
 /* ---- the timer ---- */
@@ -676,11 +346,11 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         m->wakeups++;
         m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it
                                           is set to */
-        if (!m->helper && now >= m->helper_retry_usec && start_helper(m) < 0)
-                m->helper_retry_usec = now + 10 * HELPER_RETRY_USEC;
+        if (!m->helper && now >= m->helper_retry_usec && hr_errands_start(m) < 0)
+                m->helper_retry_usec = now + 10 * HR_USEC_PER_SEC;
         for (struct hr_domain *d = m->domains; d; d = d->next)
                 if (now >= d->next_usec)
-                        sample_domain(m, d, now);
+                        hr_shared_sample(m, d, now);
         HR_JOBS_FOREACH (m, job)
                 if (now >= job->next_usec)
                         hr_ladder_look(m, job, now, false);
@@ -710,7 +380,7 @@ static int on_pressure(sd_event_source *source, int fd HR_UNUSED, uint32_t reven
         if (hr_psi_read(&m->psi, &real) != 0)
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* the timer guards the host alone */
         if (real && m->host_domain && m->job_count > 0) {
-                sample_domain(m, m->host_domain, hr_now_usec());
+                hr_shared_sample(m, m->host_domain, hr_now_usec());
                 hr_manager_schedule(m);
         }
         return 0;
@@ -811,7 +481,7 @@ static int add_sources(struct hr_manager *m)
         if (r >= 0)
                 r = sd_event_add_io(m->event, &m->reload_source, hr_reload_fd(), EPOLLIN, on_reloaded, m);
         if (r >= 0)
-                r = start_helper(m);
+                r = hr_errands_start(m);
         if (r >= 0)
                 r = sd_event_set_watchdog(m->event, true);
         if (r < 0)
@@ -897,8 +567,7 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
         if (!m)
                 return NULL;
         HR_JOBS_FOREACH (m, job) {
-                while (job->domain_count > 0)
-                        drop_domain(m, job->domains[--job->domain_count]);
+                hr_shared_detach(m, job);
                 hr_exchange_retire(m->exchange, job->card);
                 hr_job_free(job);
         }

@@ -72,7 +72,8 @@ int hr_manager_new(const struct hr_manager_options *options, struct hr_manager *
 struct hr_manager *hr_manager_free(struct hr_manager *m);
 int hr_manager_run(struct hr_manager *m); /* until SIGTERM or SIGINT; 0 or -errno */
 
-/* ---- between the files of the deciding thread: manager.c ladder.c verbs.c watch.c ---- */
+/* ---- between the files of the deciding thread: manager, ladder, enact, errands, shared, verbs, watch ----
+ */
 
 #define HR_JOBS_FOREACH(m, job)                                    \
         for (uint32_t slot_ = 0; slot_ < (m)->slots_used; slot_++) \
@@ -87,8 +88,6 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         struct hr_job **ret);
 void hr_manager_remove(struct hr_manager *m, struct hr_job *job); /* its record too; the card is retired */
 void hr_manager_schedule(struct hr_manager *m); /* sets the timer for whoever is due first */
-int hr_manager_ask_helper(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
-        struct hr_command *command, const char *hook);
 struct hr_job *hr_manager_job(struct hr_manager *m, uint32_t slot, const char *id); /* NULL: it has ended */
 uint64_t hr_manager_new_id(struct hr_manager *m);
 int hr_manager_resolve_policy(
@@ -96,7 +95,6 @@ int hr_manager_resolve_policy(
 int hr_manager_watch_wire(struct hr_manager *m, struct hr_job *job); /* its descriptor is new: poll it */
 /* A line of the daemon's own, told by the recorder. outcome: "error" "warning" "info". */
 void hr_manager_say(struct hr_manager *m, const char *outcome, const char *format, ...) HR_PRINTF(3, 4);
-void hr_manager_attach_domains(struct hr_manager *m, struct hr_job *job);
 
 /* ladder.c: one wake-up of one job */
 void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full);
@@ -108,8 +106,25 @@ void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, 
         const char *reason, uint64_t timeout_usec);
 void hr_ladder_publish(
         struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *decision);
-void hr_ladder_disarm(
+
+/* enact.c: a decision is carried out */
+void hr_enact(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample,
+        const struct hr_decision *d);
+void hr_enact_wire(
+        struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec);
+void hr_enact_nothing(
         struct hr_manager *m, struct hr_job *job); /* everything that is set on it is taken off; it runs */
+
+/* errands.c: what the helper does for us */
+int hr_errands_start(struct hr_manager *m);
+/* 0, or -errno and nobody will answer. job or command: who waits; hook: its kind, a literal. */
+int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
+        struct hr_command *command, const char *hook);
+
+/* shared.c: limits that jobs share */
+void hr_shared_attach(struct hr_manager *m, struct hr_job *job);
+void hr_shared_detach(struct hr_manager *m, struct hr_job *job);
+void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec);
 
 /* verbs.c: what peers ask for, and what the helper answers to that */
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *command);

@@ -101,7 +101,7 @@ static void verb_run(struct hr_manager *m, struct hr_command *c, struct hr_job *
         snprintf(c->answer_job, sizeof(c->answer_job), "j%" PRIu64, hr_manager_new_id(m));
         snprintf(q.id, sizeof(q.id), "%s", c->answer_job);
         snprintf(q.name, sizeof(q.name), "%s", c->name);
-        int r = hr_manager_ask_helper(m, &q, NULL, c, NULL);
+        int r = hr_errands_ask(m, &q, NULL, c, NULL);
         if (r < 0)
                 answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
 }
@@ -273,7 +273,7 @@ static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_jo
 {
         char name[HR_ID_MAX + HR_NAME_MAX + 4];
         named(job, name, sizeof(name));
-        hr_ladder_disarm(m, job);
+        hr_enact_nothing(m, job);
         if (job->armed.frozen) {
                 answer(m, c, -EIO, "%s is frozen and could not be thawed; it stays watched", name);
                 return;
@@ -380,7 +380,7 @@ static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
         q.op = HR_HELPER_LIMIT;
         q.bytes = c->limit_bytes;
         q.placement = state.placement;
-        int r = hr_manager_ask_helper(m, &q, job, c, NULL);
+        int r = hr_errands_ask(m, &q, job, c, NULL);
         if (r < 0)
                 answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
         else

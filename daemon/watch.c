@@ -133,8 +133,7 @@ static int match_group(struct hr_manager *m, const char *path)
                 q.op = HR_HELPER_LIMIT;
                 q.bytes = match->limit_bytes;
                 q.placement = s.placement;
-                (void)hr_manager_ask_helper(
-                        m, &q, job, NULL, NULL); /* a failure is told as the job's event */
+                (void)hr_errands_ask(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
         }
         return 0;
 }

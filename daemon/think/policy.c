@@ -28,9 +28,10 @@
 #define WALL_SHARE 32          /* a rise that counts, of the room left: in a second, 32 s to the limit */
 #define WALL_WINDOW_USEC (1 * HR_USEC_PER_SEC)
 #define UNBRAKED_USEC \
-        (20 * HR_USEC_PER_MSEC)          /* nearer than this without a brake: no second look; half a freeze */
-#define BRAKE_USEC (5 * HR_USEC_PER_SEC) /* limit nearer than this: brake before saving; chosen, not tuned \
-                                          */
+        (20 * HR_USEC_PER_MSEC) /* nearer than this without a brake: no second look; half a freeze */
+#define BRAKE_USEC                                                                              \
+        (5 * HR_USEC_PER_SEC) /* limit nearer than this: brake before saving; chosen, not tuned \
+                               */
 #define FREEZE_PATIENCE_USEC (1 * HR_USEC_PER_SEC) /* a task in D state may never freeze: go on without */
 #define ROOM_SETTLE_USEC (1 * HR_USEC_PER_SEC)     /* room must last this long before a held job is let go */
 #define RAISE_PATIENCE_USEC \

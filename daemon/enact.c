@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "act/checkpoint.h"
+#include "act/freeze.h"
+#include "act/fuse.h"
+#include "act/kill.h"
+#include "act/limit.h"
+#include "act/signal.h"
+
+/*
+ * Carries out a decision on one job, and moves its tripwire.
+ *
+ * The order is that of the HR_ACT_ bits: what brakes comes first, what lets go comes last, so that a signal
+ * is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
+ */
+
+#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
+#define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
+#define WIRE_ROOM_BYTES (512 * HR_KIB)        /* a tripwire nearer than this above usage is not armed */
+/* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
+ * processors). */
+#define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC) /* not with the limit so near, */
+#define WIRE1_MOVED_USEC \
+        (100 * HR_USEC_PER_MSEC) /* nor so soon after it moved: it may only have waited for a processor */
+
+static int act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        job->armed.frozen = true;
+        int r = hr_job_arm(job);
+        if (r == 0)
+                r = hr_freeze(t);
+        if (r < 0) {
+                char text[HR_REASON_MAX];
+                snprintf(text, sizeof(text), "it could not be frozen by %s: %s",
+                        hr_freezer_name(job->freezer), strerror(-r));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "freeze", "failed", text);
+        }
+        return r;
+}
+
+static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        int r = hr_thaw(t);
+        if (r < 0 && r != -ENODEV && r != -ENOENT) {
+                char text[HR_REASON_MAX];
+                snprintf(text, sizeof(text), "it could not be thawed by %s: %s",
+                        hr_freezer_name(job->freezer), strerror(-r));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "thaw", "failed", text);
+                return; /* still recorded as frozen, and tried again at the next look */
+        }
+        job->armed.frozen = false;
+        job->frozen = false;
+        (void)hr_job_arm(job); /* it runs: a stale "frozen" is thawed once more, which harms nobody */
+}
+
+/* The tripwire away: a job that is let go above it would crawl. */
+static void lift_wire(struct hr_job *job)
+{
+        if (!job->armed.high)
+                return;
+        if (hr_limit_lift_high(&job->group) == 0) {
+                job->armed.high = false;
+                job->wire.armed_bytes = HR_BYTES_NONE;
+        }
+}
+
+static void act_fuse(
+        struct hr_manager *m, struct hr_job *job, const struct hr_target *t, const struct hr_sample *sample)
+{
+        const struct hr_candidate *own = &sample->candidates[0];
+        uint64_t room = own->limit_bytes == HR_BYTES_NONE ? FUSE_RESERVE_LEAST_BYTES
+                                                          : hr_sub(own->limit_bytes, own->used_bytes);
+        uint64_t soft = HR_BYTES_NONE;
+
+        job->armed.fused = true;
+        if (hr_job_arm(job) < 0)
+                return;
+        int r = hr_fuse_arm(t, MIN(MAX(room / 4, HR_MIB), MAX(room / 2, FUSE_RESERVE_LEAST_BYTES)),
+                job->policy->fuse == HR_FUSE_YES, &soft);
+        if (r <= 0) {
+                char text[HR_REASON_MAX];
+                snprintf(text, sizeof(text), "no fuse: %s",
+                        r < 0 ? strerror(-r) : "none of its processes is Python");
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "fuse",
+                        r < 0 ? "failed" : "passed over", text);
+        }
+        job->armed.fused = r > 0;
+        job->state.fused = r > 0;
+        job->armed.fuse_soft_bytes = soft;
+}
+
+static void act_trim(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        if (!job->can_reclaim || job->trim_busy)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_RECLAIM;
+        q.bytes = MAX(job->current_bytes / RECLAIM_SHARE, HR_MIB);
+        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+        job->trim_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
+}
+
+static void act_raise(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
+{
+        static struct hr_helper_request q;
+        struct hr_state state;
+        if (job->kind == HR_KIND_PROCESS) {
+                job->own_limit_bytes = bytes;
+                job->ask = HR_ASK_ROOM;
+                return;
+        }
+        memset(&q, 0, sizeof(q));
+        hr_job_state(job, &state);
+        q.op = HR_HELPER_LIMIT;
+        q.bytes = bytes;
+        q.placement = state.placement;
+        (void)hr_errands_ask(m, &q, job, NULL, NULL); /* it stays held, and the owner is asked after all */
+}
+
+static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        const struct hr_policy *p = job->policy;
+        job->save = HR_SAVE_RUNNING;
+        job->save_text[0] = '\0';
+        job->save_since_usec = hr_now_realtime_usec();
+        job->save_size_bytes = 0;
+        if (p->checkpoint_method.method == HR_METHOD_HOOK)
+                hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
+                        p->checkpoint_deadline_usec);
+        else
+                job->save = hr_checkpoint_signal(t, &p->checkpoint_method, p->checkpoint_file[0] != '\0',
+                        job->save_text, sizeof(job->save_text));
+}
+
+void hr_enact(
+        struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
+{
+        struct hr_target t;
+        uint32_t a = d->actions;
+
+        if (a == 0)
+                return;
+        hr_job_target(job, &t);
+        if (a & HR_ACT_FREEZE && !job->armed.frozen)
+                if (act_freeze(m, job, &t) == 0)
+                        (void)hr_freeze_complete(&t, &job->frozen); /* unknown counts as not yet */
+        if (a & HR_ACT_RAISE)
+                act_raise(m, job, d->raise_bytes);
+        if (a & HR_ACT_TRIM)
+                act_trim(m, job);
+        if (a & HR_ACT_SAVE)
+                act_save(m, job, &t);
+        if (a & HR_ACT_FUSE)
+                act_fuse(m, job, &t, sample);
+        if (a & HR_ACT_UNFUSE && job->armed.fused) {
+                (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes); /* members that are gone need none */
+                job->armed.fused = false;
+        }
+        if (a & HR_ACT_INTERRUPT)
+                (void)hr_signal_all(&t, SIGINT, false);
+        if (a & HR_ACT_TERMINATE)
+                (void)hr_signal_all(&t, SIGTERM, false);
+        if (a & (HR_ACT_THAW |
+                        HR_ACT_INTERRUPT)) /* not with the freeze: until that is complete, it is the brake */
+                lift_wire(job);
+        if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen))
+                act_thaw(m, job, &t);
+        if (a & HR_ACT_KILL)
+                (void)hr_kill(&t); /* again in a second, as long as anybody is left */
+}
+
+/* ---- the tripwire ---- */
+
+static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high, bool near)
+{
+        static struct hr_helper_request q;
+        char text[HR_TEXT_SIZE_MAX];
+
+        job->armed.high = true;
+        if (hr_job_arm(job) < 0)
+                return;
+        if (near) { /* it may reclaim, and so block */
+                memset(&q, 0, sizeof(q));
+                q.op = HR_HELPER_HIGH;
+                q.bytes = high;
+                snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+                job->high_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
+        } else {
+                snprintf(text, sizeof(text), "%" PRIu64, high);
+                if (hr_cgroup_write(job->group.dir_fd, "memory.high", text) < 0)
+                        return;
+        }
+        job->wire.armed_bytes = high;
+}
+
+/* Registering waits for a grace period of the kernel (16 ms, up to 324): the helper's to do. Until then the
+ * timer looks. */
+static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t threshold)
+{
+        static struct hr_helper_request q;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_WIRE;
+        q.bytes = threshold;
+        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+        job->wire.armed_bytes = HR_BYTES_NONE;
+        job->high_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
+}
+
+/* Moves it to the next threshold. It is a wake-up call, not a resting place. */
+void hr_enact_wire(
+        struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec)
+{
+        bool v2 = job->kind == HR_KIND_CGROUP2;
+        uint64_t limit = job->own_limit_bytes;
+        uint64_t want = HR_BYTES_NONE;
+
+        job->wire_due = false;
+        if (job->armed.frozen && !job->frozen)
+                return; /* being frozen: the tripwire brakes it until it stands */
+        if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy ||
+                (v2 && (!job->owned || job->wire.fd < 0)))
+                return;
+        bool runs = job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE;
+        if (runs && !job->armed.frozen && !job->silenced && limit != HR_BYTES_NONE &&
+                job->threshold_bytes != HR_BYTES_NONE) {
+                /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
+                uint64_t apart = hr_sub(job->current_bytes + job->swap_bytes, job->used_bytes);
+                want = MIN(hr_sub(job->threshold_bytes + apart, job->swap_bytes), limit - limit / 100);
+                if (want < job->current_bytes + WIRE_ROOM_BYTES)
+                        want = HR_BYTES_NONE; /* too near: the timer looks */
+        }
+        if (want == HR_BYTES_NONE) {
+                if (v2)
+                        lift_wire(job);
+                return;
+        }
+        uint64_t armed = job->wire.armed_bytes;
+        uint64_t off = armed > want ? armed - want : want - armed;
+        if (armed != HR_BYTES_NONE && off <= limit / 500) /* 0.2 %: not worth a write */
+                return;
+        if (v2) {
+                write_wire2(m, job, want, want < job->current_bytes + limit / 50);
+        } else if (own->left_min_usec < WIRE1_LEFT_USEC ||
+                   now_usec < MAX(job->moved_usec, job->high_usec) + WIRE1_MOVED_USEC) {
+                job->wire.armed_bytes =
+                        HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
+                job->wire_due = true;
+        } else {
+                write_wire1(m, job, want);
+                job->high_usec = now_usec;
+        }
+}
+
+void hr_enact_nothing(struct hr_manager *m, struct hr_job *job)
+{
+        struct hr_target t;
+        hr_job_target(job, &t);
+        if (job->armed.fused)
+                (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes);
+        job->armed.fused = false;
+        lift_wire(job);
+        if (job->armed.frozen)
+                act_thaw(m, job, &t);
+        (void)hr_job_arm(job);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Which limits are shared by which jobs, and on whom a shortage is laid: on one job at a time, the one that
+ * weighs and grows most, and on the same one as long as it lasts.
+ */
+
+static struct hr_domain *find_domain(struct hr_manager *m, const char *path)
+{
+        for (struct hr_domain *d = m->domains; d; d = d->next)
+                if (!d->gone && d->path && strcmp(d->path, path) == 0)
+                        return d;
+        return NULL;
+}
+
+static void drop_domain(struct hr_manager *m, struct hr_domain *d)
+{
+        if (--d->references > 0)
+                return;
+        for (struct hr_domain **at = &m->domains; *at; at = &(*at)->next)
+                if (*at == d) {
+                        *at = d->next;
+                        break;
+                }
+        if (d == m->host_domain)
+                m->host_domain = NULL;
+        hr_domain_free(d);
+}
+
+static void add_domain(struct hr_manager *m, struct hr_job *job, const char *path)
+{
+        struct hr_domain *d = path ? find_domain(m, path) : m->host_domain;
+        if (job->domain_count == HR_JOB_DOMAINS_MAX - (path ? 1 : 0)) /* the host keeps its place */
+                return;
+        if (!d) {
+                if (hr_domain_open(&m->hierarchy, path, &m->host, m->config->host_reserve_bytes, &d) != 0)
+                        return; /* it can't be read, so it can't be judged: doctor says which controllers are
+                                   missing */
+                d->next = m->domains;
+                m->domains = d;
+                if (!path)
+                        m->host_domain = d;
+        }
+        d->references++;
+        job->domains[job->domain_count++] = d;
+}
+
+void hr_shared_detach(struct hr_manager *m, struct hr_job *job)
+{
+        while (job->domain_count > 0) {
+                struct hr_domain *d = job->domains[--job->domain_count];
+                if (d->turn == job)
+                        d->turn = NULL;
+                drop_domain(m, d);
+        }
+}
+
+static bool has_limit(struct hr_manager *m, const char *path)
+{
+        struct hr_group g = HR_GROUP_INIT;
+        struct hr_group_limits limits;
+        bool limited = hr_group_open(&m->hierarchy, path, &g) == 0 &&
+                       hr_group_read_limits(&g, &limits) == 0 && limits.limit_bytes != HR_BYTES_NONE;
+        hr_group_close(&g);
+        return limited;
+}
+
+/* The cgroups above it that have a limit, the nearest first, and the host. A tree's first one is the one that
+ * it is in. */
+void hr_shared_attach(struct hr_manager *m, struct hr_job *job)
+{
+        char path[HR_PATH_MAX] = "";
+        char name[400], text[4096];
+        size_t size;
+
+        hr_shared_detach(m, job);
+        if (job->group.path) {
+                snprintf(path, sizeof(path), "%s", job->group.path);
+                char *slash = strrchr(path, '/');
+                if (slash)
+                        *slash = '\0';
+        } else if (m->hierarchy.memory_version > 0 && job->card->leader > 0) {
+                snprintf(name, sizeof(name), "%s/%d/cgroup", m->hierarchy.proc, (int)job->card->leader);
+                if (hr_sense_read_at(AT_FDCWD, name, text, sizeof(text), &size) == 0)
+                        (void)hr_parse_proc_cgroup(text, size,
+                                m->hierarchy.memory_version == 2 ? NULL : "memory", path, sizeof(path));
+        }
+        while (path[0] && strcmp(path, "/") != 0) {
+                if (has_limit(m, path))
+                        add_domain(m, job, path);
+                char *slash = strrchr(path, '/');
+                if (!slash)
+                        break;
+                *slash = '\0';
+        }
+        if (m->config->host_guard)
+                add_domain(m, job, NULL);
+}
+
+/* Whom the shortage is laid on: the one that weighs and grows most; the same one as long as it lasts. */
+static void give_turn(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec)
+{
+        uint32_t ratio = hr_domain_ratio(d);
+        if (ratio < HR_DOMAIN_RELAX_PERMYRIAD)
+                d->turn = NULL;
+        if (ratio < HR_DOMAIN_SHORT_PERMYRIAD)
+                return;
+        /* One that is being ended frees its memory soon: the next one waits for that, for its whole turn. */
+        if (d->turn && now_usec < d->turn_usec + d->turn->policy->turn_usec * 2)
+                return;
+        struct hr_job *best = NULL;
+        uint64_t best_weight = 0;
+        HR_JOBS_FOREACH (m, job) {
+                bool in_it = false;
+                for (size_t i = 0; i < job->domain_count; i++)
+                        in_it |= job->domains[i] == d;
+                struct hr_sample sample;
+                hr_job_sample(job, now_usec, &sample);
+                uint64_t weight = hr_policy_weight(&sample);
+                if (in_it && !job->observe_only && !job->policy->observe && job != d->turn &&
+                        weight >= best_weight) {
+                        best = job;
+                        best_weight = weight;
+                }
+        }
+        if (best) {
+                d->turn = best;
+                d->turn_usec = now_usec;
+        }
+}
+
+void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec)
+{
+        hr_domain_sample(d, now_usec, m->config->fill_rate_bytes_per_second, m->config->poll_min_usec,
+                m->config->poll_max_usec);
+        uint32_t ratio = hr_domain_ratio(d);
+        if (ratio < HR_DOMAIN_RELAX_PERMYRIAD && !d->turn)
+                return;
+        give_turn(m, d, now_usec);
+        /* All look: each may have a notice to hear; the one whose turn it is acts. */
+        HR_JOBS_FOREACH (m, job)
+                for (size_t i = 0; i < job->domain_count; i++)
+                        if (job->domains[i] == d &&
+                                (job == d->turn || now_usec >= job->sampled_usec + HR_USEC_PER_SEC / 4))
+                                job->next_usec = now_usec;
+}
