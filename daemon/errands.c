@@ -30,6 +30,7 @@ int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, stru
         if (r < 0)
                 return r;
         *p = (struct hr_pending){.token = request->token,
+                .op = request->op,
                 .command = command,
                 .slot = UINT32_MAX,
                 .bytes = request->bytes,
@@ -141,6 +142,10 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                         job_answered(m, job, &p, a);
                 else if (a->op == HR_HELPER_PLACE && p.command)
                         hr_verbs_placed(m, p.command, a);
+                else if (a->op == HR_HELPER_WHO && p.command)
+                        hr_verbs_known(m, p.command, a);
+                else if (a->op == HR_HELPER_WHO && a->result == 0)
+                        hr_watch_known(m, a);
                 else if (p.command)
                         hr_verbs_limited(m, p.command, NULL, a);
                 return;
@@ -172,10 +177,7 @@ static void helper_died(struct hr_manager *m)
                 if (m->pending[i].token != 0) {
                         struct hr_pending *p = &m->pending[i];
                         struct hr_helper_answer a = {.token = p->token, .result = -EIO, .fd = -1};
-                        a.op = p->command
-                                       ? (p->command->verb == HR_VERB_RUN ? HR_HELPER_PLACE : HR_HELPER_LIMIT)
-                               : p->hook ? HR_HELPER_HOOK
-                                         : HR_HELPER_BYE;
+                        a.op = p->op;
                         answered(m, &a);
                         p->token = 0;
                 }

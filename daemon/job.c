@@ -171,6 +171,7 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret)
         snprintf(ret->policy, sizeof(ret->policy), "%s", job->policy->name);
         if (job->own_policy)
                 hr_config_spell_method(ret->checkpoint, &job->own_policy->checkpoint_method);
+        snprintf(ret->user, sizeof(ret->user), "%s", job->card->user);
         ret->uid = job->uid;
         ret->gid = job->gid;
         ret->leader = job->card->leader;

@@ -272,12 +272,13 @@ static void prepare_process(const struct options *o, const struct hr_config *c)
 }
 
 /*
- * The deciding thread goes before busy jobs: on cgroup v1 nothing else brakes one that fills 2 GB/s. What it starts is
- * ordinary again. Without rights, or where the kernel gives real time to no group: by its nice value alone.
+ * The deciding thread goes before busy jobs: on cgroup v1 nothing else brakes one that fills 2 GB/s. What it
+ * starts is ordinary again. Without rights, or where the kernel gives real time to no group: by its nice
+ * value alone.
  */
 static void prefer_this_thread(void)
 {
-        const struct sched_param lowest = { .sched_priority = 1 };
+        const struct sched_param lowest = {.sched_priority = 1};
         (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest);
 }
 

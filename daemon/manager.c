@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,10 +115,6 @@ static struct hr_card *make_card(const struct hr_job *job, const struct hr_state
         struct hr_card *card = calloc(1, sizeof(*card));
         if (!card)
                 return NULL;
-        struct passwd *pw = getpwuid(
-                s->uid); /* only when a job comes; nss may read files, never the network for root's jobs */
-        char number[16];
-        snprintf(number, sizeof(number), "%u", (unsigned)s->uid);
         snprintf(card->id, sizeof(card->id), "%s", s->id);
         card->kind = job->kind;
         card->uid = s->uid;
@@ -127,7 +122,7 @@ static struct hr_card *make_card(const struct hr_job *job, const struct hr_state
         card->locked = s->locked;
         card->attached = s->attached;
         card->name = strdup(s->name);
-        card->user = strdup(pw ? pw->pw_name : number);
+        card->user = strdup(s->user);
         card->cgroup = strdup(s->placement.cgroup);
         card->unit = strdup(s->placement.unit);
         if (!card->name || !card->user || !card->cgroup || !card->unit)

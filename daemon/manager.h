@@ -28,7 +28,8 @@ struct hr_manager_options {
 };
 
 struct hr_pending {
-        uint64_t token;             /* 0: free */
+        uint64_t token; /* 0: free */
+        enum hr_helper_op op;
         struct hr_command *command; /* waits for the answer; NULL: nobody does */
         char job[HR_ID_MAX];
         uint32_t slot;
@@ -129,10 +130,12 @@ void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_us
 /* verbs.c: what peers ask for, and what the helper answers to that */
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *command);
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
+void hr_verbs_known(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
 void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct hr_job *job,
         const struct hr_helper_answer *answer);
 
 /* watch.c: cgroups that appear, and [match] rules */
 int hr_watch_start(struct hr_manager *m);
 int hr_watch_reload(struct hr_manager *m); /* the rules are new: everything is looked at again */
+void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *answer); /* whose a new cgroup is */
 void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);

@@ -31,6 +31,7 @@ static const struct field {
         FIELD("name", TEXT, name),
         FIELD("policy", TEXT, policy),
         FIELD("checkpoint", TEXT, checkpoint),
+        FIELD("user", TEXT, user),
         FIELD("uid", U32, uid),
         FIELD("gid", U32, gid),
         FIELD("leader", I32, leader),

@@ -31,6 +31,7 @@ struct hr_armed {
 struct hr_state {
         struct hr_armed armed;
         char id[HR_ID_MAX], name[HR_NAME_MAX], policy[HR_NAME_MAX], checkpoint[272];
+        char user[HR_NAME_MAX]; /* the owner's name, found out when the job came */
         uid_t uid;
         gid_t gid;
         pid_t leader;

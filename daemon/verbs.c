@@ -120,6 +120,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         snprintf(state.name, sizeof(state.name), "%s", c->name);
         snprintf(state.policy, sizeof(state.policy), "%s", c->policy[0] ? c->policy : "default");
         snprintf(state.checkpoint, sizeof(state.checkpoint), "%s", c->checkpoint);
+        snprintf(state.user, sizeof(state.user), "%s", a->user);
         state.uid = c->uid;
         state.gid = c->gid;
         state.leader = c->pid;
@@ -205,23 +206,51 @@ static void attach_group(struct hr_manager *m, const struct hr_command *c, struc
 
 static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job *job);
 
+/* The caller's own, or for root the owner of what is attached: the job is his. */
 static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        static struct hr_helper_request q;
+        struct hr_pid_status status;
+
+        if (check_wishes(m, c) < 0)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_WHO;
+        q.uid = c->uid;
+        q.gid = c->gid;
+        if (!c->cgroup) {
+                if (hr_process_status(m->hierarchy.proc, c->pid, &status) != 0) {
+                        answer(m, c, -ESRCH, "there is no process %d", (int)c->pid);
+                        return;
+                }
+                q.uid = status.uid_real;
+                q.gid = status.gid;
+        }
+        int r = hr_errands_ask(m, &q, NULL, c, NULL);
+        if (r < 0)
+                answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
+}
+
+void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
 {
         struct hr_state s = {0};
         struct hr_pid_stat stat = {0};
         struct hr_job *job;
         char id[HR_ID_MAX];
 
-        if (check_wishes(m, c) < 0)
+        if (a->result < 0) {
+                answer(m, c, a->result, "its owner could not be found out: %s", strerror(-a->result));
                 return;
+        }
         if (is_watched(m, c->cgroup, c->pid, id, sizeof(id))) {
                 answer(m, c, -EEXIST, "it is watched already, as %s; headroom status %s", id, id);
                 return;
         }
         snprintf(s.id, sizeof(s.id), "j%" PRIu64, hr_manager_new_id(m));
         snprintf(s.policy, sizeof(s.policy), "%s", c->policy[0] ? c->policy : "default");
-        s.uid = c->uid;
-        s.gid = c->gid;
+        s.uid = a->uid;
+        s.gid = a->gid;
+        snprintf(s.user, sizeof(s.user), "%s", a->user);
         s.attached = true;
         s.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
         s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = HR_BYTES_NONE;
@@ -230,16 +259,13 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
                 attach_name(m, c, c->unit ? c->unit : base ? base + 1 : c->cgroup, s.name, sizeof(s.name));
                 attach_group(m, c, &s);
         } else {
-                struct hr_pid_status status;
-                if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) != 0 ||
-                        hr_process_status(m->hierarchy.proc, c->pid, &status) != 0) {
+                if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) != 0) {
                         answer(m, c, -ESRCH, "there is no process %d", (int)c->pid);
                         return;
                 }
                 attach_name(m, c, stat.name, s.name, sizeof(s.name));
                 s.leader = c->pid;
                 s.leader_start_ticks = stat.start_ticks;
-                s.uid = status.uid_real; /* root attaches it for its owner */
                 s.placement.kind = HR_KIND_PROCESS;
                 s.placement.freezer = HR_FREEZER_STOP;
                 snprintf(s.placement.why, sizeof(s.placement.why),

@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -70,12 +68,12 @@ static bool is_leaf_like(const char *path, const struct hr_match *match)
         return match->unit[0] || match->cgroup[0] || !slice;
 }
 
-static int match_group(struct hr_manager *m, const char *path)
+/* Whose is it? The answer comes to hr_watch_known. -EAGAIN: nobody lives in it yet. */
+static int ask_whose(struct hr_manager *m, const char *path)
 {
+        static struct hr_helper_request q;
         struct hr_group g = HR_GROUP_INIT;
         struct hr_pid_status status;
-        struct hr_state s = {0};
-        struct hr_job *job;
         pid_t pid = 0;
 
         int r = hr_group_open(&m->hierarchy, path, &g);
@@ -93,12 +91,23 @@ static int match_group(struct hr_manager *m, const char *path)
         if (r != 0)
                 return r == -EAGAIN ? r : 0;
 
-        struct passwd *pw = getpwuid(status.uid_real);
-        struct group *gr = getgrgid(status.gid);
-        const struct hr_match *match =
-                hr_config_match(m->config, unit_of(path), path, pw ? pw->pw_name : "", gr ? gr->gr_name : "");
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_WHO;
+        q.uid = status.uid_real;
+        q.gid = status.gid;
+        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", path);
+        return hr_errands_ask(m, &q, NULL, NULL, NULL) < 0 ? -EAGAIN : 0;
+}
+
+void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *a)
+{
+        const char *path = a->placement.cgroup;
+        struct hr_state s = {0};
+        struct hr_job *job;
+
+        const struct hr_match *match = hr_config_match(m->config, unit_of(path), path, a->user, a->group);
         if (!match || !is_leaf_like(path, match) || is_job_or_below(m, path))
-                return 0;
+                return;
         snprintf(s.id, sizeof(s.id), "j%" PRIu64, hr_manager_new_id(m));
         const char *base = strrchr(path, '/');
         size_t n = 0;
@@ -109,8 +118,9 @@ static int match_group(struct hr_manager *m, const char *path)
         if (hr_units_check_name(s.name) < 0)
                 snprintf(s.name, sizeof(s.name), "%s", match->name);
         snprintf(s.policy, sizeof(s.policy), "%s", match->policy);
-        s.uid = status.uid_real;
-        s.gid = status.gid;
+        s.uid = a->uid;
+        s.gid = a->gid;
+        snprintf(s.user, sizeof(s.user), "%s", a->user);
         s.matched = true;
         s.attached = true;
         s.locked = match->lock;
@@ -124,9 +134,9 @@ static int match_group(struct hr_manager *m, const char *path)
                 s.placement.freezer = HR_FREEZER_CGROUP2;
                 snprintf(s.placement.control, sizeof(s.placement.control), "%s", path);
         }
-        r = hr_manager_add(m, &s, "watch", "matched", &job);
+        int r = hr_manager_add(m, &s, "watch", "matched", &job);
         if (r != 0)
-                return 0; /* it is gone again, or the table is full, which `run` would say */
+                return; /* it is gone again, or the table is full, which `run` would say */
         if (match->limit_bytes != HR_BYTES_NONE && !job->observe_only) {
                 static struct hr_helper_request q;
                 memset(&q, 0, sizeof(q));
@@ -135,7 +145,6 @@ static int match_group(struct hr_manager *m, const char *path)
                 q.placement = s.placement;
                 (void)hr_errands_ask(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
         }
-        return 0;
 }
 
 static void appeared(const char *path, void *userdata)
@@ -146,7 +155,7 @@ static void appeared(const char *path, void *userdata)
         if (waiting_count == WAITING_MAX) { /* hundreds at start: those are populated already */
                 char text[HR_REASON_MAX / 2];
                 hr_units_escape(text, sizeof(text), path);
-                if (match_group(m, path) == -EAGAIN)
+                if (ask_whose(m, path) == -EAGAIN)
                         hr_manager_say(
                                 m, "warning", "%s is not watched: too many cgroups appear at once", text);
                 return;
@@ -203,7 +212,7 @@ void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec)
         for (size_t i = waiting_count; i-- > 0;) {
                 if (now_usec > 0 && now_usec >= waiting[i].due_usec) {
                         bool again =
-                                match_group(m, waiting[i].path) == -EAGAIN && ++waiting[i].looks < LOOKS_MAX;
+                                ask_whose(m, waiting[i].path) == -EAGAIN && ++waiting[i].looks < LOOKS_MAX;
                         if (again)
                                 waiting[i].due_usec = now_usec + (FIRST_LOOK_USEC << waiting[i].looks);
                         else

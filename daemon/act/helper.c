@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -230,10 +232,32 @@ static int do_file(const struct hr_helper_request *q, struct hr_helper_answer *a
         return 0;
 }
 
+/* A number stands for who has no name: a job's owner is always called something. */
+static void do_who(const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        const struct passwd *pw = getpwuid(q->uid);
+        const struct group *gr = getgrgid(q->gid);
+        a->uid = q->uid;
+        a->gid = q->gid;
+        a->placement = q->placement;
+        if (pw)
+                snprintf(a->user, sizeof(a->user), "%s", pw->pw_name);
+        else
+                snprintf(a->user, sizeof(a->user), "%u", (unsigned)q->uid);
+        if (gr)
+                snprintf(a->group, sizeof(a->group), "%s", gr->gr_name);
+        else
+                snprintf(a->group, sizeof(a->group), "%u", (unsigned)q->gid);
+}
+
 static int perform(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
 {
         switch (q->op) {
+        case HR_HELPER_WHO:
+                do_who(q, a);
+                return 0;
         case HR_HELPER_PLACE:
+                do_who(q, a);
                 hr_place(&h->hierarchy, h->user_daemon, q->pid, q->uid, q->id, q->name, q->bytes,
                         &a->placement);
                 hr_place_advise(h->user_daemon, q->uid, &a->placement, a->text, sizeof(a->text));
