@@ -87,7 +87,7 @@ demo: deps
 	@sh tests/demo/demo.sh $(B)
 
 check: deps-check
-	@sh tests/check.sh $(B)
+	@bash tests/check.sh $(B)
 
 check-vm: deps
 	@sh tests/vm/deps.sh

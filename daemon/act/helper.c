@@ -158,6 +158,7 @@ struct child {
         int pidfd;
         uint64_t token, deadline_usec;
         enum hr_helper_op op;
+        bool late; /* answered for and killed; only its end is waited for */
 };
 
 struct helper {
@@ -327,25 +328,29 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
         };
 }
 
-static void reap(struct helper *h, size_t i, bool late)
+/* It is past its deadline: the daemon is told, and waits no longer. In D state it may outlive its kill. */
+static void give_up(struct helper *h, struct child *c)
+{
+        struct hr_helper_answer a = {.token = c->token, .op = c->op, .result = -ETIMEDOUT, .fd = -1};
+        (void)kill(c->op == HR_HELPER_HOOK ? -c->pid : c->pid, SIGKILL);
+        (void)kill(c->pid, SIGKILL); /* before its setsid() there is no such group */
+        answer(h, &a);
+        c->late = true;
+        c->deadline_usec = HR_USEC_NEVER;
+}
+
+static void reap(struct helper *h, size_t i)
 {
         struct child *c = &h->children[i];
         struct hr_helper_answer a = {.token = c->token, .op = c->op, .fd = -1};
         int status = 0;
 
-        if (late) {
-                (void)kill(c->op == HR_HELPER_HOOK ? -c->pid : c->pid, SIGKILL);
-                (void)kill(c->pid, SIGKILL); /* before its setsid() there is no such group */
-                a.result = -ETIMEDOUT;
-                answer(h, &a);
-        } else if (waitpid(c->pid, &status, WNOHANG) == c->pid) {
-                /* A hook is answered for here, anything else only if it died before it answered by itself. */
-                a.result = c->op == HR_HELPER_HOOK ? status : -EIO;
-                if (c->op == HR_HELPER_HOOK || status != 0)
-                        answer(h, &a);
-        } else {
+        if (waitpid(c->pid, &status, WNOHANG) == 0)
                 return;
-        }
+        /* A hook is answered for here, anything else only if it died before it answered by itself. */
+        a.result = c->op == HR_HELPER_HOOK ? status : -EIO;
+        if (!c->late && (c->op == HR_HELPER_HOOK || status != 0))
+                answer(h, &a);
         hr_close(c->pidfd);
         h->children[i] = h->children[--h->child_count];
 }
@@ -365,11 +370,10 @@ static void loop(struct helper *h, bool *ret_bye)
                         return;
                 now = now_usec();
                 for (size_t i = h->child_count; i-- > 0;)
-                        if (fds[i + 1].revents || now >= h->children[i].deadline_usec)
-                                reap(h, i, !fds[i + 1].revents);
-                while (waitpid(-1, NULL, WNOHANG) > 0 && h->child_count == 0) {
-                        /* those that were late and were answered for */
-                }
+                        if (fds[i + 1].revents)
+                                reap(h, i);
+                        else if (now >= h->children[i].deadline_usec)
+                                give_up(h, &h->children[i]);
                 if (fds[0].revents) {
                         struct hr_helper_request q;
                         ssize_t n = recv(h->fd, &q, sizeof(q), MSG_DONTWAIT);
