@@ -79,6 +79,7 @@ static void act_fuse(
                                                           : hr_sub(own->limit_bytes, own->used_bytes);
         uint64_t soft = HR_BYTES_NONE;
 
+        bool again = job->armed.fused; /* what was there before the first fuse is what is set back */
         job->armed.fused = true;
         if (hr_job_arm(job) < 0)
                 return;
@@ -91,9 +92,20 @@ static void act_fuse(
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "fuse",
                         r < 0 ? "failed" : "passed over", text);
         }
-        job->armed.fused = r > 0;
-        job->state.fused = r > 0;
-        job->armed.fuse_soft_bytes = soft;
+        job->armed.fused = again || r > 0;
+        job->state.fused = job->armed.fused;
+        if (!again)
+                job->armed.fuse_soft_bytes = soft;
+}
+
+/* One that was asked for from the start moves with the limit, and is never taken off while there is one. */
+static void act_unfuse(struct hr_job *job, const struct hr_target *t)
+{
+        bool stays = job->fuse_from_start && job->own_limit_bytes != HR_BYTES_NONE;
+        (void)hr_fuse_lift(t, stays ? hr_fuse_from_start(job->own_limit_bytes)
+                                    : job->armed.fuse_soft_bytes); /* members that are gone need none */
+        job->armed.fused = stays;
+        job->state.fused = stays;
 }
 
 static void act_trim(struct hr_manager *m, struct hr_job *job)
@@ -161,8 +173,7 @@ void hr_enact(
         if (a & HR_ACT_FUSE)
                 act_fuse(m, job, &t, sample);
         if (a & HR_ACT_UNFUSE && job->armed.fused) {
-                (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes); /* members that are gone need none */
-                job->armed.fused = false;
+                act_unfuse(job, &t);
         }
         if (a & HR_ACT_INTERRUPT)
                 (void)hr_signal_all(&t, SIGINT, false);

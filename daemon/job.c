@@ -107,6 +107,8 @@ int hr_job_open(const struct hr_job_options *o, struct hr_job **ret)
         job->matched = s->matched;
         job->armed = s->armed;
         job->fuse_from_start = s->fuse;
+        job->limit_max_bytes = s->limit_max_bytes;
+        job->host = o->host;
         job->leader_start_ticks = s->leader_start_ticks;
         job->own_limit_bytes = HR_BYTES_NONE;
         job->swap_max_bytes = HR_BYTES_NONE;
@@ -157,6 +159,7 @@ void hr_job_target(struct hr_job *job, struct hr_target *ret)
                 .freezer = job->freezer,
                 .control_fd = job->control_fd,
                 .leader = job->card ? job->card->leader : 0,
+                .owner = job->uid,
                 .stopped = job->stopped,
                 .stopped_count = &job->stopped_count,
         };
@@ -177,6 +180,7 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret)
         ret->leader = job->card->leader;
         ret->leader_start_ticks = job->leader_start_ticks;
         ret->fuse = job->fuse_from_start;
+        ret->limit_max_bytes = job->limit_max_bytes;
         ret->locked = job->card->locked;
         ret->attached = job->card->attached;
         ret->matched = job->matched;
@@ -214,6 +218,8 @@ static int read_limits(struct hr_job *job, uint64_t now_usec)
         int r = hr_group_read_limits(&job->group, &limits);
         if (r != 0)
                 return r;
+        struct hr_meminfo unused;
+        (void)hr_host_read(job->host, &unused); /* its free swap; with the guard off nobody else reads it */
         job->limits_usec = MAX(now_usec, 1U);
         job->own_limit_bytes = limits.limit_bytes;
         job->swap_max_bytes = job->kind == HR_KIND_CGROUP2 ? limits.swap_max_bytes : limits.memsw_bytes;
@@ -312,7 +318,7 @@ void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret)
         ret->used_bytes = job->used_bytes;
         ret->cache_bytes = job->cache_bytes;
 
-        uint64_t swap_free = job->domain_count > 0 ? job->domains[0]->host->last.swap_free_bytes : 0;
+        uint64_t swap_free = job->host ? job->host->last.swap_free_bytes : 0;
         uint64_t limit = job->kind == HR_KIND_PROCESS ? job->own_limit_bytes
                          : job->kind == HR_KIND_CGROUP2
                                  ? hr_account_limit(job->own_limit_bytes, job->swap_max_bytes,

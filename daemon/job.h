@@ -53,6 +53,8 @@ struct hr_job {
         const struct hr_policy *policy; /* the configuration's, or own_policy */
         struct hr_policy *own_policy;   /* a copy with what `run` asked for; owned, NULL: none */
         bool fuse_from_start;
+        uint64_t limit_max_bytes; /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
+        struct hr_host *host;     /* borrowed: its swap is a job's too */
         uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
         uint64_t swap_max_bytes;
         uint64_t limits_usec; /* when they were read */
@@ -101,6 +103,7 @@ struct hr_job_options {
         const struct hr_state *state; /* what it is; armed is taken over as it stands */
         const struct hr_hierarchy *hierarchy;
         struct hr_proc_table *table;
+        struct hr_host *host;
 };
 /* Opens what is needed to watch it. 0, HR_SENSE_GONE, -errno. Events are added by the manager. */
 int hr_job_open(const struct hr_job_options *options, struct hr_job **ret);

@@ -150,7 +150,7 @@ static void fill_means(
         } else {
                 ret->can_fuse = p->fuse != HR_FUSE_NO;
         }
-        if (p->elastic && p->limit_max_bytes != HR_BYTES_NONE && job->own_limit_bytes < p->limit_max_bytes) {
+        if (p->elastic && job->own_limit_bytes < p->limit_max_bytes) {
                 uint64_t more = MIN(job->own_limit_bytes + job->own_limit_bytes / 4, p->limit_max_bytes);
                 uint64_t by = more - job->own_limit_bytes;
                 bool host_has = hr_sub(m->host.last.available_bytes, by) > m->config->host_reserve_bytes;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "act/freeze.h"
 #include "act/release.h"
 #include "reload.h"
 
@@ -86,7 +87,8 @@ int hr_manager_resolve_policy(
         const struct hr_policy *p = hr_config_policy(m->config, name);
         if (!p)
                 return -ENOENT;
-        bool own = job->own_policy || checkpoint[0] || job->fuse_from_start;
+        bool own = job->own_policy || checkpoint[0] || job->fuse_from_start ||
+                   job->limit_max_bytes != HR_BYTES_NONE;
         if (!own) {
                 job->policy = p;
                 return 0;
@@ -104,6 +106,8 @@ int hr_manager_resolve_policy(
                 return -ENOMEM;
         *job->own_policy = *p;
         job->own_policy->checkpoint_method = method;
+        if (job->limit_max_bytes != HR_BYTES_NONE)
+                job->own_policy->limit_max_bytes = job->limit_max_bytes;
         if (job->fuse_from_start && p->fuse == HR_FUSE_NO)
                 job->own_policy->fuse = HR_FUSE_AUTO;
         job->policy = job->own_policy;
@@ -211,7 +215,8 @@ static int watch_events(struct hr_manager *m, struct hr_job *job)
 int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *action, const char *outcome,
         struct hr_job **ret)
 {
-        struct hr_job_options options = {.state = state, .hierarchy = &m->hierarchy, .table = m->table};
+        struct hr_job_options options = {
+                .state = state, .hierarchy = &m->hierarchy, .table = m->table, .host = &m->host};
         struct hr_job *job;
         struct hr_sample sample;
         struct hr_decision nothing = {.look_again_usec = HR_USEC_NEVER};
@@ -243,12 +248,12 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         m->job_count++;
 
         /* The way in stays open. What can't be looked at counts as such: hands off. */
-        if (state->attached)
-                job->observe_only =
-                        job->kind == HR_KIND_PROCESS
-                                ? hr_process_is_way_in(m->hierarchy.proc, state->leader, why, sizeof(why)) !=
-                                          0
-                                : hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
+        if (state->attached && job->tree)
+                for (size_t i = 0; i < job->tree->member_count; i++)
+                        job->observe_only |= hr_process_is_way_in(m->hierarchy.proc,
+                                                     job->tree->members[i].pid, why, sizeof(why)) != 0;
+        else if (state->attached)
+                job->observe_only = hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
         uint64_t now = hr_now_usec();
         job->moved_usec = job->populated_usec = now;
         job->state.stage = state->armed.stage;
@@ -257,14 +262,16 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
                               state->armed.phase == HR_PHASE_TERMINATE || state->armed.phase == HR_PHASE_KILL;
                 job->state.phase = ending ? (enum hr_phase)state->armed.phase : HR_PHASE_HELD;
                 job->state.owner_held = state->armed.owner_held;
-                job->state.fused = state->armed.fused;
                 uint64_t left = hr_sub(state->armed.deadline_realtime_usec, hr_now_realtime_usec());
+                /* The deadline of a brake, or of a limit being raised, was ours and not its owner's. */
+                bool own = ending || (state->armed.phase == HR_PHASE_HELD && left > job->policy->grace_usec);
                 job->state.deadline_usec =
-                        state->armed.deadline_realtime_usec > 0 ? now + MAX(left, HR_USEC_PER_SEC) : 0;
-                if (job->freezer == HR_FREEZER_STOP && job->tree)
-                        for (size_t i = 0; i < job->tree->member_count && i < HR_MEMBERS_MAX; i++)
-                                job->stopped[job->stopped_count++] = job->tree->members[i].pid;
+                        now + (own ? MAX(left, HR_USEC_PER_SEC) : job->policy->hold_max_usec);
+                struct hr_target t;
+                hr_job_target(job, &t);
+                hr_freeze_adopt(&t);
         }
+        job->state.fused = state->armed.fused;
         job->state.interrupted = state->armed.interrupted;
         job->peak_bytes = state->armed.peak_bytes;
         job->wire.armed_bytes = HR_BYTES_NONE;
@@ -444,12 +451,13 @@ static void adopt(const struct hr_state *state, void *userdata)
         int r = hr_manager_add(m, &copy, "watch", "adopted", NULL);
         if (r == 0)
                 return;
-        (void)hr_state_remove(m->runtime_dir, state->id);
-        if (r < 0)
+        if (r < 0) { /* its record stays: whoever comes next, or the release, still knows that it is held */
                 hr_manager_say(m, "error", "%s (%s) could not be taken over: %s", state->id, state->name,
                         strerror(-r));
-        else
-                hr_manager_say(m, "info", "%s (%s) ended while headroomd was down", state->id, state->name);
+                return;
+        }
+        (void)hr_state_remove(m->runtime_dir, state->id);
+        hr_manager_say(m, "info", "%s (%s) ended while headroomd was down", state->id, state->name);
 }
 
 static int add_sources(struct hr_manager *m)

@@ -40,6 +40,7 @@ static const struct field {
         FIELD("locked", FLAG, locked),
         FIELD("attached", FLAG, attached),
         FIELD("matched", FLAG, matched),
+        FIELD("limit_max_bytes", U64, limit_max_bytes),
         FIELD("own_limit_bytes", U64, own_limit_bytes),
         FIELD("kind", U32, placement.kind),
         FIELD("freezer", U32, placement.freezer),

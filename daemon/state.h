@@ -37,8 +37,9 @@ struct hr_state {
         pid_t leader;
         uint64_t leader_start_ticks;
         bool fuse, locked, attached, matched, has_run, exempt;
-        uint64_t
-                own_limit_bytes; /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */
+        uint64_t limit_max_bytes; /* of its [match]; HR_BYTES_NONE: none */
+        /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */
+        uint64_t own_limit_bytes;
         struct hr_placement placement;
 };
 

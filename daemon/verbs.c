@@ -127,9 +127,16 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         state.fuse = c->fuse;
         state.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
         state.placement = a->placement;
-        state.armed.fuse_soft_bytes = HR_BYTES_NONE;
+        state.armed.fuse_soft_bytes = state.limit_max_bytes = HR_BYTES_NONE;
         state.armed.limit_before_bytes = HR_BYTES_NONE;
         state.armed.limit = c->has_limit && a->placement.owned;
+        struct hr_pid_status status; /* its parent waits for it, so the pid can't have become another's;
+                                        root's daemon looks again */
+        if (c->uid != 0 &&
+                (hr_process_status(m->hierarchy.proc, c->pid, &status) != 0 || status.uid_real != c->uid)) {
+                answer(m, c, -EPERM, "process %d is not yours", (int)c->pid);
+                return;
+        }
         if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) == 0)
                 state.leader_start_ticks = stat.start_ticks;
         int r = hr_manager_add(m, &state, "watch", "started", &job);
@@ -147,7 +154,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
                  * policy says. */
                 job->armed.fused = true;
                 if (hr_job_arm(job) == 0 &&
-                        hr_fuse_arm(&t, hr_sub(c->limit_bytes, c->limit_bytes / 20), true, &soft) > 0)
+                        hr_fuse_arm(&t, hr_fuse_from_start(c->limit_bytes), true, &soft) > 0)
                         job->armed.fuse_soft_bytes = soft;
                 else
                         job->armed.fused = false;
@@ -253,14 +260,18 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_
         snprintf(s.user, sizeof(s.user), "%s", a->user);
         s.attached = true;
         s.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
-        s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = HR_BYTES_NONE;
+        s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = s.limit_max_bytes = HR_BYTES_NONE;
         if (c->cgroup) {
                 const char *base = strrchr(c->cgroup, '/');
                 attach_name(m, c, c->unit ? c->unit : base ? base + 1 : c->cgroup, s.name, sizeof(s.name));
                 attach_group(m, c, &s);
         } else {
-                if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) != 0) {
-                        answer(m, c, -ESRCH, "there is no process %d", (int)c->pid);
+                struct hr_pid_status
+                        status; /* the pid may have become another's while its owner was looked up */
+                if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) != 0 ||
+                        hr_process_status(m->hierarchy.proc, c->pid, &status) != 0 ||
+                        status.uid_real != a->uid || (c->uid != 0 && c->uid != a->uid)) {
+                        answer(m, c, -ESRCH, "there is no process %d of yours", (int)c->pid);
                         return;
                 }
                 attach_name(m, c, stat.name, s.name, sizeof(s.name));
@@ -323,6 +334,12 @@ static int check_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
                         hr_units_format_bytes(a, m->config->limit_cap_bytes));
                 return -EPERM;
         }
+        if (c->uid != 0 && !m->user && !job->owned && job->kind != HR_KIND_PROCESS &&
+                want > job->own_limit_bytes) {
+                answer(m, c, -EPERM, "%s: its limit of %s was set by others, and may only be lowered",
+                        NAMED(job), hr_units_format_bytes(a, job->own_limit_bytes));
+                return -EPERM;
+        }
         (void)hr_job_sense(
                 job, hr_now_usec(), true); /* if it has just ended, setting the limit will say so */
         /* The kernel counts cache too, but drops it; below what can't be dropped it kills at once. */
@@ -367,6 +384,11 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
         char a[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t before = job->own_limit_bytes;
 
+        if (job->owned && !job->armed.limit) { /* a release takes off what was set by us */
+                job->armed.limit = true;
+                job->armed.limit_before_bytes = before;
+                (void)hr_job_arm(job); /* told when the record was made, if it could not be */
+        }
         job->own_limit_bytes = bytes;
         job->limits_usec = 0;
         snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));
@@ -384,17 +406,21 @@ static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
 {
         static struct hr_helper_request q;
         struct hr_state state;
+        uint64_t before = job->own_limit_bytes;
 
         if (check_limit(m, c, job) < 0 || (c->verb == HR_VERB_RESUME && check_binding(m, c, job) < 0))
                 return;
         if (job->kind == HR_KIND_PROCESS) {
-                limit_set(m, c, job, c->limit_bytes);
-                struct hr_job *still = hr_manager_job(m, c->slot, c->job);
-                if (still) { /* the record carries a tree's limit: it is written anew */
-                        hr_job_state(still, &state);
-                        still->record_fd = hr_close(still->record_fd);
-                        (void)hr_state_create(m->runtime_dir, &state, &still->record_fd);
+                job->own_limit_bytes = c->limit_bytes; /* in the record first, which is written anew for it */
+                hr_job_state(job, &state);
+                int fd = -1;
+                if (hr_state_create(m->runtime_dir, &state, &fd) ==
+                        0) { /* else the old record stands: the limit holds till a restart */
+                        hr_close(job->record_fd);
+                        job->record_fd = fd;
                 }
+                job->own_limit_bytes = before;
+                limit_set(m, c, job, c->limit_bytes); /* the command is the bus thread's again after this */
                 return;
         }
         if (job->limit_busy) {

@@ -124,6 +124,7 @@ void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *a)
         s.matched = true;
         s.attached = true;
         s.locked = match->lock;
+        s.limit_max_bytes = match->limit_max_bytes;
         s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = s.own_limit_bytes = HR_BYTES_NONE;
         s.placement.kind = m->hierarchy.memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
         s.placement.freezer = HR_FREEZER_STOP;

@@ -73,6 +73,22 @@ static int continue_tree(const struct hr_target *t)
         return 0;
 }
 
+static int adopt_one(pid_t pid, void *userdata)
+{
+        const struct hr_target *t = userdata;
+        struct hr_pid_stat stat;
+        if (*t->stopped_count < HR_MEMBERS_MAX && hr_process_stat(t->proc_path, pid, &stat) == 0 &&
+                stat.state == 'T')
+                t->stopped[(*t->stopped_count)++] = pid;
+        return 0;
+}
+
+void hr_freeze_adopt(const struct hr_target *t)
+{
+        if (t->freezer == HR_FREEZER_STOP)
+                (void)hr_target_each(t, adopt_one, (void *)t); /* who can't be found now is no longer there */
+}
+
 int hr_freeze(const struct hr_target *t)
 {
         switch (t->freezer) {

@@ -8,6 +8,8 @@
 /* 0: asked for (cgroups freeze asynchronously: see hr_freeze_complete); -errno. */
 int hr_freeze(const struct hr_target *t);
 int hr_thaw(const struct hr_target *t);
+/* After a restart: takes every stopped process of the job for one that we stopped. */
+void hr_freeze_adopt(const struct hr_target *t);
 /* *ret: every task has stopped. 0, HR_SENSE_GONE or -errno. */
 int hr_freeze_complete(const struct hr_target *t, bool *ret);
 

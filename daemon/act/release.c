@@ -63,7 +63,8 @@ static void release_one(const struct hr_state *state, void *userdata)
         struct hr_tree tree = {0};
         static pid_t stopped[HR_MEMBERS_MAX]; /* 16 KiB, and releases don't nest */
         size_t stopped_count = 0;
-        uint64_t soft;
+        uint64_t soft = HR_BYTES_NONE;
+        bool fused = false, thawed = false;
 
         if (!armed->frozen && !armed->high)
                 return;
@@ -80,12 +81,13 @@ static void release_one(const struct hr_state *state, void *userdata)
                 .freezer = p->freezer,
                 .control_fd = control,
                 .leader = state->leader,
+                .owner = state->uid,
                 .stopped = stopped,
                 .stopped_count = &stopped_count,
         };
         if (armed->frozen && !armed->fused)
-                (void)hr_fuse_arm(
-                        &t, FUSE_RESERVE_BYTES, false, &soft); /* without rights it goes on unfused */
+                fused = hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft) >
+                        0; /* without rights it goes on unfused */
         if (armed->high && has_group)
                 (void)hr_limit_lift_high(&group);
         if (armed->frozen && armed->limit && has_group &&
@@ -95,19 +97,23 @@ static void release_one(const struct hr_state *state, void *userdata)
                                                   : hr_limit_write1(rel->hierarchy->memory, p->cgroup,
                                                             armed->limit_before_bytes));
         if (armed->frozen) {
-                if (p->freezer == HR_FREEZER_STOP && has_tree) {
-                        (void)hr_proc_table_scan(rel->table);
-                        (void)hr_tree_update(t.proc_path, &tree, rel->table);
-                        for (size_t i = 0; i < tree.member_count && i < HR_MEMBERS_MAX; i++)
-                                stopped[stopped_count++] = tree.members[i].pid;
-                }
-                if (hr_thaw(&t) == 0)
-                        rel->count++;
+                hr_freeze_adopt(&t);
+                int r = hr_thaw(&t);
+                thawed = r == 0 || r == -ENOENT || r == -ENODEV ||
+                         r == -EBADF; /* gone: nobody is frozen any more */
+                rel->count += r == 0;
         }
-        struct hr_armed none = {.fuse_soft_bytes = HR_BYTES_NONE, .limit_before_bytes = HR_BYTES_NONE};
+        /* What could not be thawed stays recorded as frozen, for whoever comes next. A fuse stays, and known.
+         */
+        struct hr_armed left = *armed;
+        left.frozen = armed->frozen && !thawed;
+        left.high = false;
+        left.fused = armed->fused || fused;
+        left.fuse_soft_bytes = armed->fused ? armed->fuse_soft_bytes : soft;
+        left.phase = 0;
         _close_ int record = hr_state_open(rel->runtime_dir, state->id);
         if (record >= 0)
-                (void)hr_state_arm(record, &none);
+                (void)hr_state_arm(record, &left);
         hr_group_close(&group);
         if (has_tree)
                 hr_tree_close(&tree);

@@ -22,6 +22,10 @@ int hr_target_each(const struct hr_target *t, hr_pid_fn each, void *userdata)
                 (void)hr_tree_update(
                         t->proc_path, t->tree, t->table); /* gone: then there is nobody to call back for */
         for (size_t i = 0; i < t->tree->member_count; i++) {
+                struct hr_pid_status status;
+                if (t->owner != 0 && hr_process_status(t->proc_path, t->tree->members[i].pid, &status) == 0 &&
+                        status.uid_real != t->owner)
+                        continue;
                 int r = each(t->tree->members[i].pid, userdata);
                 if (r != 0)
                         return r;

@@ -25,6 +25,8 @@ struct hr_target {
         enum hr_freezer freezer;
         int control_fd; /* the cgroup directory that freezes and kills; -1: none */
         pid_t leader;
+        uid_t owner; /* of a tree: who is somebody else's (sudo below it) is not touched, unless root owns the
+                        job */
         pid_t *stopped; /* HR_FREEZER_STOP: whom we stopped, to continue only those; room for HR_MEMBERS_MAX
                          */
         size_t *stopped_count;
