@@ -91,10 +91,11 @@ struct run {
 
         sd_event *loop;
         sd_event_source *forward, *retry;
-        struct hr_call *call; /* NULL: not connected */
-        char *socket;         /* where the daemon was found */
-        bool lost;            /* the daemon is gone, and it was said */
-        bool last_word;       /* the event "end" has come */
+        struct hr_call *call;  /* NULL: not connected */
+        char *socket;          /* where the daemon was found */
+        bool lost;             /* the daemon is gone, and it was said */
+        bool last_word;        /* the event "end" has come */
+        char lost_reason[240]; /* of the end, if the kernel killed it */
         bool interrupted;
         enum hr_stage furthest;
         uint64_t last_event_usec, peak_bytes, limit_bytes, start_usec;
@@ -618,6 +619,8 @@ static void on_event(const struct hr_call_event *event, void *userdata)
                 return; /* nothing happened, and she can do nothing about it: headroom events has it */
         if (strcmp(event->action, "end") == 0) {
                 run->last_word = true; /* the summary tells of it */
+                if (strcmp(event->outcome, "lost") == 0)
+                        snprintf(run->lost_reason, sizeof(run->lost_reason), "%s", event->reason);
                 return;
         }
         if (strcmp(event->action, "watch") == 0)
@@ -800,13 +803,18 @@ static void say_summary(struct run *run, int status)
 {
         char peak[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX], time[HR_TEXT_SIZE_MAX], end[64];
 
-        if (run->furthest <= HR_STAGE_NOTICE)
+        if (run->furthest <= HR_STAGE_NOTICE && !run->lost_reason[0])
                 return;
         if (status > HR_EXIT_SIGNAL)
                 snprintf(end, sizeof(end), "ended by signal %d (SIG%s)", status - HR_EXIT_SIGNAL,
                         sigabbrev_np(status - HR_EXIT_SIGNAL) ? sigabbrev_np(status - HR_EXIT_SIGNAL) : "RT");
         else
                 snprintf(end, sizeof(end), "ended with status %d", status);
+        if (run->lost_reason[0]) {
+                say(run, HR_STYLE_BOLD, "%s after %s: %s; next time: headroom run with a larger --limit", end,
+                        hr_units_format_time(time, now_usec() - run->start_usec), run->lost_reason);
+                return;
+        }
         say(run, HR_STYLE_BOLD, "%s after %s; peak %s of %s; it went as far as %s%s", end,
                 hr_units_format_time(time, now_usec() - run->start_usec),
                 hr_units_format_bytes(peak, run->peak_bytes),

@@ -22,6 +22,9 @@
  */
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
+#define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
+#define BRAKE1_BYTES (64 * HR_MIB)            /* 30 ms at 2 GB/s; a freeze took up to 20 */
+#define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 #define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)        /* a tripwire nearer than this above usage is not armed */
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
@@ -152,15 +155,111 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
                         job->save_text, sizeof(job->save_text));
 }
 
+static bool may_grant(const struct hr_manager *m, const struct hr_job *job, uint64_t more)
+{
+        return job->owned && job->kind != HR_KIND_PROCESS && job->own_limit_bytes != HR_BYTES_NONE &&
+               job->granted_from_bytes == 0 && job->braked_from_bytes == 0 &&
+               hr_sub(m->host.last.available_bytes, more) > m->config->host_reserve_bytes;
+}
+
+/* Raising, or lowering to what is above usage, reclaims nothing, so it can't block. */
+static int write_limit(const struct hr_job *job, uint64_t bytes)
+{
+        char text[HR_TEXT_SIZE_MAX];
+        snprintf(text, sizeof(text), "%" PRIu64, bytes);
+        return hr_cgroup_write(job->group.dir_fd,
+                job->kind == HR_KIND_CGROUP2 ? "memory.max" : "memory.limit_in_bytes", text);
+}
+
+/* Recorded before it is written: a release sets the limit back to what it was before any of ours. */
+static int arm_limit(struct hr_job *job)
+{
+        if (!job->armed.limit)
+                job->armed.limit_before_bytes = job->own_limit_bytes;
+        job->armed.limit = true;
+        return hr_job_arm(job);
+}
+
+/*
+ * Room for its handlers: an allocation that was under way when it was frozen is in VmData already, so no fuse
+ * stops it, and a traceback needs memory too.
+ */
+static void grant_reserve(struct hr_manager *m, struct hr_job *job)
+{
+        char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
+        uint64_t limit = job->own_limit_bytes;
+        uint64_t more =
+                MIN(hr_add(limit, MAX(GRANT_LEAST_BYTES, limit / GRANT_SHARE)), job->policy->limit_max_bytes);
+
+        if (more <= limit || !may_grant(m, job, more - limit) || arm_limit(job) < 0 ||
+                write_limit(job, more) < 0)
+                return; /* it has to do with the room that it has */
+        job->granted_from_bytes = limit;
+        job->own_limit_bytes = more;
+        snprintf(reason, sizeof(reason), "%s more than its limit, for its own handlers to end it in order",
+                hr_units_format_bytes(text, more - limit));
+        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
+}
+
+/*
+ * v1 has nothing that brakes, and a freeze takes a few milliseconds, in which a job fills as many MiB: its
+ * limit stands back until it stands still.
+ */
+static void stand_back(struct hr_manager *m, struct hr_job *job)
+{
+        if (job->kind != HR_KIND_CGROUP1 || !may_grant(m, job, BRAKE1_BYTES) || arm_limit(job) < 0 ||
+                write_limit(job, hr_add(job->own_limit_bytes, BRAKE1_BYTES)) < 0)
+                return;
+        job->braked_from_bytes = job->own_limit_bytes;
+}
+
+void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
+{
+        uint64_t limit = job->braked_from_bytes, current = 0;
+        char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
+
+        if (limit == 0)
+                return;
+        job->braked_from_bytes = 0;
+        if (hr_group_read_current(&job->group, &current) == 0 && current < limit &&
+                write_limit(job, limit) == 0)
+                return;
+        if (job->used_bytes <
+                limit) { /* cache stands above it: dropping that may take a while, the helper's */
+                act_raise(m, job, limit);
+                return;
+        }
+        /* It came to stand above it: the limit stays where it is, or the kernel would kill. */
+        job->granted_from_bytes = limit;
+        job->own_limit_bytes = limit + BRAKE1_BYTES;
+        snprintf(reason, sizeof(reason), "it outran the freeze: its limit is %s more until it is given one",
+                hr_units_format_bytes(text, BRAKE1_BYTES));
+        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
+}
+
+/* It lives on, and well below: the reserve was for its end. */
+static void take_reserve_back(struct hr_manager *m, struct hr_job *job)
+{
+        if (job->granted_from_bytes == 0 || job->state.phase != HR_PHASE_WATCH ||
+                job->used_bytes > job->granted_from_bytes / 10 * 9)
+                return;
+        act_raise(m, job, TAKE_VALUE(job->granted_from_bytes));
+}
+
 void hr_enact(
         struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
 {
         struct hr_target t;
         uint32_t a = d->actions;
 
+        take_reserve_back(m, job);
         if (a == 0)
                 return;
         hr_job_target(job, &t);
+        if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
+                grant_reserve(m, job);
+        if (a & HR_ACT_FREEZE && !job->armed.frozen && job->state.wall[0].peak_bytes > 0)
+                stand_back(m, job);
         if (a & HR_ACT_FREEZE && !job->armed.frozen)
                 if (act_freeze(m, job, &t) == 0)
                         (void)hr_freeze_complete(&t, &job->frozen); /* unknown counts as not yet */
@@ -182,8 +281,10 @@ void hr_enact(
         if (a & (HR_ACT_THAW |
                         HR_ACT_INTERRUPT)) /* not with the freeze: until that is complete, it is the brake */
                 lift_wire(job);
-        if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen))
+        if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen)) {
+                hr_enact_close_up(m, job);
                 act_thaw(m, job, &t);
+        }
         if (a & HR_ACT_KILL)
                 (void)hr_kill(&t); /* again in a second, as long as anybody is left */
 }

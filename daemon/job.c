@@ -213,7 +213,8 @@ int hr_job_arm(struct hr_job *job)
 static int read_limits(struct hr_job *job, uint64_t now_usec)
 {
         struct hr_group_limits limits;
-        if (job->limits_usec != 0 && now_usec < job->limits_usec + LIMITS_AGE_USEC)
+        if (job->braked_from_bytes > 0 ||
+                (job->limits_usec != 0 && now_usec < job->limits_usec + LIMITS_AGE_USEC))
                 return 0;
         int r = hr_group_read_limits(&job->group, &limits);
         if (r != 0)

@@ -53,9 +53,12 @@ struct hr_job {
         const struct hr_policy *policy; /* the configuration's, or own_policy */
         struct hr_policy *own_policy;   /* a copy with what `run` asked for; owned, NULL: none */
         bool fuse_from_start;
-        uint64_t limit_max_bytes; /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
-        struct hr_host *host;     /* borrowed: its swap is a job's too */
-        uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
+        uint64_t limit_max_bytes;    /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
+        struct hr_host *host;        /* borrowed: its swap is a job's too */
+        uint64_t own_limit_bytes;    /* as set: memory.max, or what the daemon enforces on a tree */
+        uint64_t braked_from_bytes;  /* v1: its limit, which stands back while it is being frozen; 0: it does
+                                        not */
+        uint64_t granted_from_bytes; /* its limit before a reserve was granted for its handlers; 0: none is */
         uint64_t swap_max_bytes;
         uint64_t limits_usec; /* when they were read */
 

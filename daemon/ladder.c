@@ -418,6 +418,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         if (job->armed.frozen) {
                 hr_job_target(job, &t);
                 (void)hr_freeze_complete(&t, &job->frozen);
+                if (job->frozen)
+                        hr_enact_close_up(m, job);
         }
         check_file(m, job);
         hr_job_sample(job, now_usec, &sample);
@@ -484,6 +486,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 job->oom_kills = MAX(job->oom_kills, job->wire.oom_kill_count);
         describe_end(job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
+        job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
         hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "end", outcome, reason);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {

@@ -28,6 +28,13 @@
                 (p) = NULL;              \
                 take_;                   \
         })
+/* A number, leaving 0. */
+#define TAKE_VALUE(v)                    \
+        ({                               \
+                __auto_type take_ = (v); \
+                (v) = 0;                 \
+                take_;                   \
+        })
 #define TAKE_FD(fd)               \
         ({                        \
                 int take_ = (fd); \

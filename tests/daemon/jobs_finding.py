@@ -37,7 +37,7 @@ def attach_a_pid(s):
     status, _, err = s.client("attach", str(program.pid))
     check("not twice", status == 1 and job["job"] in err, (status, err))
     s.must("hold", "old")
-    same("stopped", state_of(program.pid), "T")
+    wait_until("stopped", lambda: state_of(program.pid) == "T")
     s.must("detach", "old")
     wait_until("detach lets it go", lambda: state_of(program.pid) != "T")
     same("not listed", s.status("old"), None)

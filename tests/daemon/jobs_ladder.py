@@ -221,7 +221,7 @@ def stubborn_ended_by_the_ladder(s):
     wait_until("it is there", lambda: os.path.exists(reached))
     s.must("interrupt", run.name)
     same("status", run.wait(), 137)
-    actions = run.actions("notice", "trim", "checkpoint", "fuse")
+    actions = run.actions("notice", "trim", "checkpoint", "fuse", "reserve")
     same("in this order", actions, ["interrupt", "terminate", "kill"])
     times = [e["time"] for e in s.events(run.name) if e["action"] in actions]
     check("each had its grace", times == sorted(times), times)

@@ -93,9 +93,9 @@ shown headroom events
 
 say "Type next:"
 cat <<TEXT
-  make check                                    run the tests
-  sudo make install && sudo systemctl enable --now headroomd
-                                                keep it: it watches over every login
-  headroom run --limit 8G -- python3 yours.py   your own analysis
-  man headroom                                  everything else
+  make check                            run the tests
+  man -l man/headroom.1                 everything that it can do
+  sudo make install prefix=/usr         keep it, and then:
+  sudo systemctl daemon-reload && sudo systemctl enable --now headroomd
+  headroom run --limit 8G -- python3 yours.py
 TEXT
