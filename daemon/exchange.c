@@ -150,7 +150,6 @@ struct hr_card *hr_card_free(struct hr_card *card)
         free(card->user);
         free(card->cgroup);
         free(card->unit);
-        free(card->fields);
         free(card);
         return NULL;
 }
@@ -219,7 +218,6 @@ struct hr_command *hr_command_free(struct hr_command *c)
         free(c->unit);
         free(c->request);
         free(c->peer_command);
-        free(c->peer_tty);
         free(c->text);
         free(c);
         return NULL;

@@ -50,7 +50,6 @@ struct hr_card {
         bool attached; /* adopted, not started by run: the owner's right is looked at again at each verb */
         char *name, *user, *cgroup,
                 *unit; /* owned; "" where there is none; as they are: escape at the exit */
-        char *fields;  /* owned; spare text for the record, may be NULL */
 
         atomic_uint sequence;    /* odd: being written */
         struct hr_status status; /* through hr_card_read and hr_card_write only */
@@ -120,7 +119,6 @@ struct hr_command {
         char *unit;    /* ATTACH: unit name or NULL; owned */
         char *request; /* POLICY_SET: "key=value"; owned, or NULL */
         char *peer_command; /* RUN: for the record: the command line, escaped; owned, or NULL */
-        char *peer_tty;     /* unused where NULL; owned */
 
         /* Filled in by the deciding thread. */
         int result; /* 0 or -errno: -ENOENT no such job, -EPERM, -EINVAL, -EBUSY, -ENOSPC too many jobs, ...

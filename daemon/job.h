@@ -40,7 +40,7 @@ struct hr_job {
         char *control; /* its path; owned, may be NULL */
         char *why;     /* why this kind; owned */
         bool owned;    /* our own group: knobs may be written, and it is removed after the end */
-        bool matched, exempt;
+        bool matched;
         bool observe_only; /* the way in */
         bool can_reclaim;
         pid_t *stopped; /* HR_FREEZER_STOP; owned */

@@ -36,7 +36,7 @@ struct hr_state {
         gid_t gid;
         pid_t leader;
         uint64_t leader_start_ticks;
-        bool fuse, locked, attached, matched, has_run, exempt;
+        bool fuse, locked, attached, matched;
         uint64_t limit_max_bytes; /* of its [match]; HR_BYTES_NONE: none */
         /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */
         uint64_t own_limit_bytes;

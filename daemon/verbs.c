@@ -565,10 +565,6 @@ static void verb_follow(struct hr_manager *m, struct hr_command *c, struct hr_jo
 
 /* ---- what is asked of the daemon itself ---- */
 
-struct text {
-        FILE *out;
-};
-
 static void write_line(const char *line, void *userdata)
 {
         fputs(line, userdata);
@@ -654,7 +650,7 @@ static void doctor_hierarchy(const struct hr_hierarchy *h, FILE *out)
 static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
 {
         size_t size;
-        char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX], mounted[64] = "";
+        char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX];
         FILE *out = open_memstream(&c->text, &size);
         if (!out) {
                 answer(m, c, -ENOMEM, "out of memory");
@@ -676,7 +672,6 @@ static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_jo
         else
                 item(out, "systemd", "missing", "none needed",
                         "jobs get a group below the caller's own, through libcgroup");
-        (void)mounted;
         item(out, "swap", m->host.last.swap_total_bytes > 0 ? "ok" : "warning",
                 m->host.last.swap_total_bytes > 0 ? "" : "add swap if cold memory should go there",
                 "%s free of %s", hr_units_format_bytes(a, m->host.last.swap_free_bytes),
