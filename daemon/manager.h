@@ -139,4 +139,11 @@ void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct h
 int hr_watch_start(struct hr_manager *m);
 int hr_watch_reload(struct hr_manager *m); /* the rules are new: everything is looked at again */
 void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *answer); /* whose a new cgroup is */
+/* The rule for a job that somebody asked us to watch, by where it was and by where it is now. NULL: none. */
+const struct hr_match *hr_watch_rule(
+        struct hr_manager *m, const struct hr_helper_answer *answer, const struct hr_placement *placement);
+/* What the rule gives such a job: policy, unless one was asked for, limit_max, lock. */
+void hr_watch_obey(const struct hr_match *match, bool policy_asked, struct hr_state *state);
+/* The limit that the rule gives a job, if any. */
+void hr_watch_limit(struct hr_manager *m, struct hr_job *job, const struct hr_match *match);
 void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);

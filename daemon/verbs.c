@@ -106,11 +106,25 @@ static void verb_run(struct hr_manager *m, struct hr_command *c, struct hr_job *
                 answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
 }
 
+/* What the administrator's rules give a job that was asked for. The rule, or NULL. */
+static const struct hr_match *follow_rule(
+        struct hr_manager *m, const struct hr_command *c, const struct hr_helper_answer *a, struct hr_state *s)
+{
+        const struct hr_match *match = hr_watch_rule(m, a, &s->placement);
+        if (!match)
+                return NULL;
+        hr_watch_obey(match, c->policy[0] != '\0', s);
+        if (s->placement.kind == HR_KIND_PROCESS && !c->has_limit)
+                s->own_limit_bytes = match->limit_bytes;
+        return match;
+}
+
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
 {
         struct hr_state state = {0};
         struct hr_pid_stat stat;
         struct hr_job *job;
+        const struct hr_match *match;
 
         if (a->result < 0) {
                 answer(m, c, a->result, "the job could not be placed: %s", strerror(-a->result));
@@ -130,6 +144,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         state.armed.fuse_soft_bytes = state.limit_max_bytes = HR_BYTES_NONE;
         state.armed.limit_before_bytes = HR_BYTES_NONE;
         state.armed.limit = c->has_limit && a->placement.owned;
+        match = follow_rule(m, c, a, &state);
         struct hr_pid_status status; /* its parent waits for it, so the pid can't have become another's;
                                         root's daemon looks again */
         if (c->uid != 0 &&
@@ -153,15 +168,21 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
                 /* From the start: an allocation that does not fit the limit fails at its line, whatever the
                  * policy says. */
                 job->armed.fused = true;
-                if (hr_job_arm(job) == 0 &&
-                        hr_fuse_arm(&t, hr_fuse_from_start(c->limit_bytes), true, &soft) > 0)
+                if (hr_job_arm(job) == 0 && hr_fuse_arm_from_start(&t, c->limit_bytes, &soft) > 0)
                         job->armed.fuse_soft_bytes = soft;
                 else
                         job->armed.fused = false;
                 job->state.fused = job->armed.fused;
         }
+        if (match && !c->has_limit)
+                hr_watch_limit(m, job, match);
         c->answer_bytes = job->own_limit_bytes;
-        answer(m, c, 0, "%s", a->text); /* what its owner should know of the place, or nothing */
+        /* what its owner should know of the place, and of a wish that was not granted, or nothing */
+        if (match && match->lock && c->policy[0] && strcmp(c->policy, job->policy->name) != 0)
+                answer(m, c, 0, "policy %s, not %s: the administrator's [match %s] is locked%s%s",
+                        job->policy->name, c->policy, match->name, a->text[0] ? "; " : "", a->text);
+        else
+                answer(m, c, 0, "%s", a->text);
 }
 
 /* A name that is free: the one wished for, or the id if it is taken by another (names need not be unique, ids
@@ -225,6 +246,7 @@ static void verb_attach(struct hr_manager *m, struct hr_command *c, struct hr_jo
         q.op = HR_HELPER_WHO;
         q.uid = c->uid;
         q.gid = c->gid;
+        q.pid = c->cgroup ? 0 : c->pid;
         if (!c->cgroup) {
                 if (hr_process_status(m->hierarchy.proc, c->pid, &status) != 0) {
                         answer(m, c, -ESRCH, "there is no process %d", (int)c->pid);
@@ -261,6 +283,7 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_
         s.attached = true;
         s.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
         s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = s.limit_max_bytes = HR_BYTES_NONE;
+        const struct hr_match *match;
         if (c->cgroup) {
                 const char *base = strrchr(c->cgroup, '/');
                 attach_name(m, c, c->unit ? c->unit : base ? base + 1 : c->cgroup, s.name, sizeof(s.name));
@@ -282,6 +305,7 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_
                 snprintf(s.placement.why, sizeof(s.placement.why),
                         "attached by its pid, left where it stands");
         }
+        match = follow_rule(m, c, a, &s);
         int r = hr_manager_add(m, &s, "watch", "started", &job);
         if (r != 0) {
                 answer(m, c, r < 0 ? r : -ENOENT, "%s can't be watched: %s",
@@ -296,6 +320,8 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_
                 verb_limit(m, c, job); /* the verb stays what it is: the reply has its shape */
                 return;
         }
+        if (match && !c->has_limit)
+                hr_watch_limit(m, job, match);
         if (job->observe_only)
                 answer(m, c, 0,
                         "%s is only observed: it holds the way in to this machine (sshd, a login, a service "

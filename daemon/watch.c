@@ -136,16 +136,43 @@ void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *a)
                 snprintf(s.placement.control, sizeof(s.placement.control), "%s", path);
         }
         int r = hr_manager_add(m, &s, "watch", "matched", &job);
-        if (r != 0)
-                return; /* it is gone again, or the table is full, which `run` would say */
-        if (match->limit_bytes != HR_BYTES_NONE && !job->observe_only) {
-                static struct hr_helper_request q;
-                memset(&q, 0, sizeof(q));
-                q.op = HR_HELPER_LIMIT;
-                q.bytes = match->limit_bytes;
-                q.placement = s.placement;
-                (void)hr_errands_ask(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
-        }
+        if (r == 0) /* else it is gone again, or the table is full, which `run` would say */
+                hr_watch_limit(m, job, match);
+}
+
+/* ---- rules for jobs that somebody asked us to watch ---- */
+
+const struct hr_match *hr_watch_rule(
+        struct hr_manager *m, const struct hr_helper_answer *a, const struct hr_placement *p)
+{
+        const char *unit = p->unit[0] ? p->unit : unit_of(p->cgroup);
+        const struct hr_match *was =
+                hr_config_match(m->config, unit_of(a->from), a->from, a->user, a->group);
+        const struct hr_match *is = hr_config_match(m->config, unit, p->cgroup, a->user, a->group);
+        return !was || (is && is < was) ? is : was; /* they are in file order */
+}
+
+/* A rule that only observes is a dry run for jobs that nobody asked us to watch; this one's owner has asked. */
+void hr_watch_obey(const struct hr_match *match, bool policy_asked, struct hr_state *s)
+{
+        if (match->lock || (!policy_asked && strcmp(match->policy, "observe") != 0))
+                snprintf(s->policy, sizeof(s->policy), "%s", match->policy);
+        s->limit_max_bytes = match->limit_max_bytes;
+        s->locked = match->lock;
+}
+
+void hr_watch_limit(struct hr_manager *m, struct hr_job *job, const struct hr_match *match)
+{
+        static struct hr_helper_request q;
+        struct hr_state s;
+        if (match->limit_bytes == HR_BYTES_NONE || job->observe_only || job->kind == HR_KIND_PROCESS)
+                return; /* a tree has had it in its record from the start */
+        memset(&q, 0, sizeof(q));
+        hr_job_state(job, &s);
+        q.op = HR_HELPER_LIMIT;
+        q.bytes = match->limit_bytes;
+        q.placement = s.placement;
+        (void)hr_errands_ask(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
 }
 
 static void appeared(const char *path, void *userdata)

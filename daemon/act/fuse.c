@@ -13,7 +13,7 @@
 struct fusing {
         const struct hr_target *target;
         uint64_t reserve_bytes, soft;
-        bool every, lift, look;
+        bool every, outright, lift, look;
         int count, error;
 };
 
@@ -34,6 +34,8 @@ static int fuse_one(pid_t pid, void *userdata)
         new = old;
         if (f->lift) {
                 new.rlim_cur = MIN((rlim_t)f->soft, old.rlim_max); /* HR_BYTES_NONE is RLIM_INFINITY */
+        } else if (f->outright) {
+                new.rlim_cur = MIN((rlim_t)f->reserve_bytes, old.rlim_cur);
         } else {
                 if (hr_process_status(f->target->proc_path, pid, &status) != 0 || !status.has_memory)
                         return 0;
@@ -61,6 +63,19 @@ int hr_fuse_arm(const struct hr_target *t, uint64_t reserve_bytes, bool every, u
 {
         struct fusing f = {
                 .target = t, .reserve_bytes = reserve_bytes, .every = every, .soft = RLIM_INFINITY};
+        int r = result(&f, hr_target_each(t, fuse_one, &f));
+        if (r >= 0)
+                *ret_soft = f.soft;
+        return r;
+}
+
+int hr_fuse_arm_from_start(const struct hr_target *t, uint64_t limit_bytes, uint64_t *ret_soft)
+{
+        struct fusing f = {.target = t,
+                .reserve_bytes = hr_fuse_from_start(limit_bytes),
+                .every = true,
+                .outright = true,
+                .soft = RLIM_INFINITY};
         int r = result(&f, hr_target_each(t, fuse_one, &f));
         if (r >= 0)
                 *ret_soft = f.soft;

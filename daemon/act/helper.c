@@ -234,7 +234,7 @@ static int do_file(const struct hr_helper_request *q, struct hr_helper_answer *a
 }
 
 /* A number stands for who has no name: a job's owner is always called something. */
-static void do_who(const struct hr_helper_request *q, struct hr_helper_answer *a)
+static void do_who(const struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
 {
         const struct passwd *pw = getpwuid(q->uid);
         const struct group *gr = getgrgid(q->gid);
@@ -249,16 +249,18 @@ static void do_who(const struct hr_helper_request *q, struct hr_helper_answer *a
                 snprintf(a->group, sizeof(a->group), "%s", gr->gr_name);
         else
                 snprintf(a->group, sizeof(a->group), "%u", (unsigned)q->gid);
+        if (q->pid > 0)
+                hr_place_of(&h->hierarchy, q->pid, a->from, sizeof(a->from));
 }
 
 static int perform(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
 {
         switch (q->op) {
         case HR_HELPER_WHO:
-                do_who(q, a);
+                do_who(h, q, a);
                 return 0;
         case HR_HELPER_PLACE:
-                do_who(q, a);
+                do_who(h, q, a);
                 hr_place(&h->hierarchy, h->user_daemon, q->pid, q->uid, q->id, q->name, q->bytes,
                         &a->placement);
                 hr_place_advise(h->user_daemon, q->uid, &a->placement, a->text, sizeof(a->text));

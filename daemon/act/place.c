@@ -16,12 +16,14 @@
 /*
  * The places, best first:
  *
- *   a login under systemd   a delegated scope in the caller's user-UID.slice, and in it a child `job` with
- * the limit: systemd resets what others write on its own units, but not below them no systemd              a
- * group below the caller's own, through libcgroup; beside v1 memory a twin in the unified hierarchy (or in
- * v1's freezer), which freezes and kills anything else           a process tree, where the job stands: a
- * service, a container, a batch step, an outer `run`, or a session with a limit of its own is another's to
- * manage
+ * 1. A login under systemd: a delegated scope in the caller's user-UID.slice, and in it a child `job` with the
+ *    limit, since systemd resets what others write on its own units, but not below them.
+ *
+ * 2. No systemd: a group below the caller's own, through libcgroup; beside v1 memory a twin in the unified
+ *    hierarchy (or in v1's freezer), which freezes and kills.
+ *
+ * 3. Anything else: a process tree, where the job stands. A service, a container, a batch step, an outer
+ *    `run`, or a session with a limit of its own is another's to manage.
  */
 
 static int join(char *buf, size_t size, const char *a, const char *b)
@@ -37,6 +39,14 @@ static int own_cgroup(
         snprintf(name, sizeof(name), "%s/%d/cgroup", h->proc, (int)pid);
         int r = hr_sense_read_at(AT_FDCWD, name, buf, sizeof(buf), &n);
         return r != 0 ? (r < 0 ? r : -ESRCH) : hr_parse_proc_cgroup(buf, n, controller, path, size);
+}
+
+void hr_place_of(const struct hr_hierarchy *h, pid_t pid, char *path, size_t size)
+{
+        path[0] = '\0';
+        if (h->memory_version != 0 &&
+                own_cgroup(h, pid, h->memory_version == 2 ? NULL : "memory", path, size) < 0)
+                path[0] = '\0';
 }
 
 /* Is there a limit on a group from path upwards, as long as the path is longer than `stop`? */

@@ -25,6 +25,8 @@ struct hr_placement {
  * tree needs nothing. user_daemon: we are not root, and talk to the user's own manager. */
 void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id,
         const char *name, uint64_t limit_bytes, struct hr_placement *ret);
+/* The cgroup that pid is in, in the memory hierarchy, or "". */
+void hr_place_of(const struct hr_hierarchy *h, pid_t pid, char *path, size_t size);
 /* What the job's owner should know of its place: one sentence, or "". */
 void hr_place_advise(bool user_daemon, uid_t uid, const struct hr_placement *p, char *text, size_t size);
 /* Takes the groups away again once they are empty. */

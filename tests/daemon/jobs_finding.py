@@ -151,6 +151,40 @@ def match_locked(s):
     program.wait()
 
 
+@scenario("cgroup", "process")
+def match_of_a_run(s):
+    """A rule reaches a job started with `run`: its policy unless another is asked for, its limit, and its lock."""
+    who = "nobody" if s.user else "root"
+    s.daemon(f"[policy soft]\nnotice = 60%\n[match tests]\nuser = {who}\npolicy = soft\nlimit = 72M\n")
+    run = s.program("nap", "--to", "10", "--rest", "60", limit=None)
+    same("by the rule", run.wait_watched()["policy"], "soft")
+    wait_until("limited by the rule", lambda: s.own_limit(run.name) == 72 * MIB, detail=run.explain)
+    other = s.program("nap", "--to", "10", "--rest", "60", limit="90M", options=("--policy", "batch"))
+    same("by its owner", other.wait_watched()["policy"], "batch")
+    same("limit of its owner", s.own_limit(other.name), 90 * MIB)
+    s.must("detach", run.name)
+
+
+@scenario("cgroup", "process")
+def match_observes_no_run(s):
+    """A rule that only observes is a dry run for what nobody asked to watch: `run` is watched as always."""
+    s.daemon(f"[match tests]\nuser = {'nobody' if s.user else 'root'}\n")
+    run = s.program("nap", "--to", "10", "--rest", "60")
+    same("policy", run.wait_watched()["policy"], "default")
+
+
+@scenario("cgroup")
+def match_locks_a_run(s):
+    """Where the rule locks, `run --policy` is told that it is not granted, and its owner can't detach the job."""
+    s.daemon("[match tests]\nuser = nobody\npolicy = batch\nlock = yes\n")
+    os.chmod(s.work, 0o777)
+    run = s.program("nap", "--to", "10", "--rest", "60", options=("--policy", "observe"), user=65534)
+    same("policy", run.wait_watched()["policy"], "batch")
+    check("run says so", "locked" in run.err() and "observe" in run.err(), run.err())
+    status, _, err = s.client("detach", run.name, user=65534)
+    check("not detached", status == 5 and "locked" in err, (status, err))
+
+
 @scenario("cgroup")
 def match_after_reload(s):
     """A rule that is added and reloaded finds what appears after, and what is there already."""
