@@ -13,6 +13,7 @@
 #include "act/kill.h"
 #include "act/limit.h"
 #include "act/signal.h"
+#include "think/account.h"
 
 /*
  * Carries out a decision on one job, and moves its tripwire.
@@ -23,7 +24,7 @@
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
 #define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define BRAKE1_BYTES (64 * HR_MIB)            /* 30 ms at 2 GB/s; a freeze took up to 20 */
+#define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for a lock of the kernel's: 17 ms were seen */
 #define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 #define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)        /* a tripwire nearer than this above usage is not armed */
@@ -158,7 +159,7 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
 static bool may_grant(const struct hr_manager *m, const struct hr_job *job, uint64_t more)
 {
         return job->owned && job->kind != HR_KIND_PROCESS && job->own_limit_bytes != HR_BYTES_NONE &&
-               job->granted_from_bytes == 0 && job->braked_from_bytes == 0 &&
+               job->granted_from_bytes == 0 &&
                hr_sub(m->host.last.available_bytes, more) > m->config->host_reserve_bytes;
 }
 
@@ -188,53 +189,55 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
 {
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t limit = job->own_limit_bytes;
+        uint64_t from = job->stands_back ? MAX(limit, job->used_bytes) : limit;
         uint64_t more =
-                MIN(hr_add(limit, MAX(GRANT_LEAST_BYTES, limit / GRANT_SHARE)), job->policy->limit_max_bytes);
+                MIN(hr_add(from, MAX(GRANT_LEAST_BYTES, limit / GRANT_SHARE)), job->policy->limit_max_bytes);
 
         if (more <= limit || !may_grant(m, job, more - limit) || arm_limit(job) < 0 ||
                 write_limit(job, more) < 0)
                 return; /* it has to do with the room that it has */
         job->granted_from_bytes = limit;
         job->own_limit_bytes = more;
+        job->stands_back = false;
         snprintf(reason, sizeof(reason), "%s more than its limit, for its own handlers to end it in order",
                 hr_units_format_bytes(text, more - limit));
         hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
 }
 
 /*
- * v1 has nothing that brakes, and a freeze takes a few milliseconds, in which a job fills as many MiB: its
- * limit stands back until it stands still.
+ * v1 has nothing that brakes, and a freeze takes milliseconds, in which a job fills as many MiB: its limit in
+ * the kernel stands back until it stands still. What it is judged by stays as it is.
  */
 static void stand_back(struct hr_manager *m, struct hr_job *job)
 {
-        if (job->kind != HR_KIND_CGROUP1 || !may_grant(m, job, BRAKE1_BYTES) || arm_limit(job) < 0 ||
-                write_limit(job, hr_add(job->own_limit_bytes, BRAKE1_BYTES)) < 0)
-                return;
-        job->braked_from_bytes = job->own_limit_bytes;
+        uint64_t room = hr_sub(m->host.last.available_bytes, m->config->host_reserve_bytes);
+        uint64_t reach = m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC * BRAKE1_USEC;
+
+        if (job->kind == HR_KIND_CGROUP1 && !job->stands_back && may_grant(m, job, 0) &&
+                arm_limit(job) == 0)
+                job->stands_back = write_limit(job, hr_add(job->own_limit_bytes, MIN(reach, room))) == 0;
 }
 
+/* One that came to stand above its limit keeps what it has: the kernel would kill it at once. */
 void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
 {
-        uint64_t limit = job->braked_from_bytes, current = 0;
+        uint64_t limit = job->own_limit_bytes, current = 0;
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
 
-        if (limit == 0)
+        if (!job->stands_back || hr_group_read_current(&job->group, &current) != 0)
                 return;
-        job->braked_from_bytes = 0;
-        if (hr_group_read_current(&job->group, &current) == 0 && current < limit &&
-                write_limit(job, limit) == 0)
-                return;
-        if (job->used_bytes <
-                limit) { /* cache stands above it: dropping that may take a while, the helper's */
+        if (current < limit) {
+                job->stands_back = write_limit(job, limit) < 0;
+        } else if (job->used_bytes < limit) { /* dropping cache may take a while: the helper's */
+                job->stands_back = false;
                 act_raise(m, job, limit);
-                return;
+        } else if (!job->outran) {
+                job->outran = write_limit(job, hr_account_least_limit(current)) == 0;
+                snprintf(reason, sizeof(reason),
+                        "it outran its freeze and stands above its limit; it keeps the %s that it has",
+                        hr_units_format_bytes(text, current));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
         }
-        /* It came to stand above it: the limit stays where it is, or the kernel would kill. */
-        job->granted_from_bytes = limit;
-        job->own_limit_bytes = limit + BRAKE1_BYTES;
-        snprintf(reason, sizeof(reason), "it outran the freeze: its limit is %s more until it is given one",
-                hr_units_format_bytes(text, BRAKE1_BYTES));
-        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
 }
 
 /* It lives on, and well below: the reserve was for its end. */
@@ -258,11 +261,12 @@ void hr_enact(
         hr_job_target(job, &t);
         if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
                 grant_reserve(m, job);
-        if (a & HR_ACT_FREEZE && !job->armed.frozen && job->state.wall[0].peak_bytes > 0)
-                stand_back(m, job);
-        if (a & HR_ACT_FREEZE && !job->armed.frozen)
+        if (a & HR_ACT_FREEZE && !job->armed.frozen) {
+                if (job->state.wall[0].peak_bytes > 0)
+                        stand_back(m, job);
                 if (act_freeze(m, job, &t) == 0)
                         (void)hr_freeze_complete(&t, &job->frozen); /* unknown counts as not yet */
+        }
         if (a & HR_ACT_RAISE)
                 act_raise(m, job, d->raise_bytes);
         if (a & HR_ACT_TRIM)

@@ -56,8 +56,8 @@ struct hr_job {
         uint64_t limit_max_bytes;    /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
         struct hr_host *host;        /* borrowed: its swap is a job's too */
         uint64_t own_limit_bytes;    /* as set: memory.max, or what the daemon enforces on a tree */
-        uint64_t braked_from_bytes;  /* v1: its limit, which stands back while it is being frozen; 0: it does
-                                        not */
+        bool stands_back; /* v1: its limit in the kernel is higher than own_limit_bytes, for its freeze */
+        bool outran;      /* it came to stand above its limit even so, and that was told */
         uint64_t granted_from_bytes; /* its limit before a reserve was granted for its handlers; 0: none is */
         uint64_t swap_max_bytes;
         uint64_t limits_usec; /* when they were read */

@@ -418,9 +418,9 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         if (job->armed.frozen) {
                 hr_job_target(job, &t);
                 (void)hr_freeze_complete(&t, &job->frozen);
-                if (job->frozen)
-                        hr_enact_close_up(m, job);
         }
+        if (job->frozen == job->armed.frozen)
+                hr_enact_close_up(m, job);
         check_file(m, job);
         hr_job_sample(job, now_usec, &sample);
         fill_input(m, job, now_usec, &sample, &in);

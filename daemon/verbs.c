@@ -416,6 +416,7 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
                 (void)hr_job_arm(job); /* told when the record was made, if it could not be */
         }
         job->granted_from_bytes = 0; /* whoever sets a limit means it */
+        job->stands_back = job->outran = false;
         job->own_limit_bytes = bytes;
         job->limits_usec = 0;
         snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));

@@ -11,7 +11,9 @@ def held_then_given_room(s, run, target, more):
     """What all growing jobs must come to."""
     held = run.wait_held()
     # A tree has no kernel that charges it page by page: between two looks it may pass its limit, and nothing ends it.
-    most = held["limit_bytes"] * (1 if s.kind == "cgroup" else 1.5)
+    # On v1 a freeze that waits for the kernel is outrun: the limit stands back for it, and that is told.
+    outran = "reserve" in run.actions()
+    most = held["limit_bytes"] * (1 if s.kind == "cgroup" and not outran else 1.5)
     check("held before its limit", held["used_bytes"] < most, held)
     check("near its limit", held["used_bytes"] > held["limit_bytes"] * 0.9, held)
     before = rss_of(held["leader_pid"])
@@ -40,23 +42,28 @@ def slow_growth(s):
 def fast_growth(s):
     """
     A job that grows as fast as it can is held all the same, and finishes right. Before its limit where something
-    brakes it (memory.high); cgroup v1 has nothing of the kind, so that a busy machine may lose some: one of three must
-    be saved there. A tree may pass its limit between two looks, which harms nobody.
+    brakes it (memory.high); on cgroup v1 its limit stands back until it stands still. A tree may pass its limit
+    between two looks, which harms nobody.
     """
     s.daemon()
-    saved = 0
     for _ in range(3):
-        run = s.grow("--to", "600", limit="400M")
-        if s.kind == "cgroup" and VERSION == 1:
-            wait_until("held or lost", lambda r=run: r.process.poll() is not None or
-                       "freeze" in r.actions() and r.status() and rss_of(r.status()["leader_pid"]), detail=run.explain)
-            time.sleep(0.5)
-            if run.process.poll() is not None:
-                same("lost to the kernel, and said so", (run.wait(), run.end_event()["outcome"]), (137, "lost"))
-                continue
-        held_then_given_room(s, run, 600, "900M")
-        saved += 1
-    check("some were saved", saved > 0, s.told(None))
+        held_then_given_room(s, s.grow("--to", "600", limit="400M"), 600, "900M")
+
+
+@scenario("cgroup", "process", alone=True)
+def fast_growth_on_a_busy_machine(s):
+    """The same among 40 busy processes; where its freeze waits for the kernel, it may finish meanwhile: none is lost."""
+    s.daemon()
+    busy = [s.popen(["sh", "-c", "while :; do :; done"]) for _ in range(40)]
+    for _ in range(3):
+        run = s.grow("--to", "200", limit="100M")
+        if wait_until("it is held, or has ended", lambda r=run: r.process.poll() is not None or
+                      (r.status() or {}).get("stage") == "hold" and "held", 120, run.explain) == "held":
+            s.must("resume", run.name, "--limit", "400M")
+        run.check_unharmed(run.wait(120))
+        same("its result", run.result()[0], "finished")
+    for process in busy:
+        process.kill()
 
 
 @scenario("cgroup", "process")
