@@ -265,6 +265,12 @@ static bool moved(const struct hr_job *job, uint64_t current_bytes)
         return by > least;
 }
 
+/* Of its own group the limit is ours to set; for [match] rules events tell. */
+static bool may_be_limited_anew(const struct hr_job *job, uint64_t now_usec)
+{
+        return !job->owned && !job->matched && now_usec >= job->limits_usec + LIMITS_AGE_USEC;
+}
+
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full)
 {
         struct hr_usage usage;
@@ -281,7 +287,8 @@ int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full)
                         r = hr_group_read_current(&job->group, &current);
                         if (r != 0)
                                 return r;
-                        if (current + job->swap_bytes < job->threshold_bytes && !moved(job, current)) {
+                        if (current + job->swap_bytes < job->threshold_bytes && !moved(job, current) &&
+                                !may_be_limited_anew(job, now_usec)) {
                                 job->small = true;
                                 job->current_bytes = current;
                                 job->sampled_usec = now_usec;

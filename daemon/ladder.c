@@ -19,6 +19,7 @@
         (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
 #define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC) /* while a checkpoint runs, or a verdict is awaited */
 #define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC) /* nothing will be done: no hurry */
+#define UNTOLD_LOOK_USEC (10 * HR_USEC_PER_SEC)
 #define CALM_LOOK_USEC (10 * HR_USEC_PER_MSEC)
 #define COST_FACTOR 50 /* a tree's samples may take 2 % of a core */
 
@@ -209,10 +210,12 @@ static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *j
 }
 
 /* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its
- * rest. */
+ * rest. Where nothing tells that the last of a group has gone, it is looked at for that. */
 static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
 {
-        return MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
+        uint64_t pause = MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
+        bool untold = job->events_fd < 0 && job->kind != HR_KIND_PROCESS;
+        return untold ? MIN(pause, UNTOLD_LOOK_USEC) : pause;
 }
 
 static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pause_usec)

@@ -97,6 +97,14 @@ def limit_by_somebody_else(s):
     wait_until("seen", lambda: s.own_limit("theirs") == 100 * MIB, 30)
     program.kill()
     program.wait()
+    wait_until("the first has ended", lambda: s.status("theirs") is None)
+    resting = start_program(s, "nap", "--to", "10", "--rest", "90", group=group)
+    s.must("attach", group, "--name", "resting")
+    time.sleep(2)
+    set_limit(group, 70)
+    wait_until("seen of one that rests, too", lambda: s.own_limit("resting") == 70 * MIB, 30)
+    resting.kill()
+    resting.wait()
 
 
 @scenario("cgroup")
