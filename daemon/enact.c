@@ -27,6 +27,7 @@
 #define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for a lock of the kernel's: 17 ms were seen */
 #define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 #define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
+#define PAGE_BYTES 4096
 #define WIRE_ROOM_BYTES (512 * HR_KIB)        /* a tripwire nearer than this above usage is not armed */
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
  * processors). */
@@ -67,12 +68,10 @@ static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_t
 /* The tripwire away: a job that is let go above it would crawl. */
 static void lift_wire(struct hr_job *job)
 {
-        if (!job->armed.high)
+        if (!job->armed.high || hr_limit_lift_high(&job->group, job->armed.high_before_bytes) < 0)
                 return;
-        if (hr_limit_lift_high(&job->group) == 0) {
-                job->armed.high = false;
-                job->wire.armed_bytes = HR_BYTES_NONE;
-        }
+        job->armed.high = false;
+        job->wire.armed_bytes = HR_BYTES_NONE;
 }
 
 static void act_fuse(
@@ -295,11 +294,26 @@ void hr_enact(
 
 /* ---- the tripwire ---- */
 
+/* What stands in memory.high and is not ours is somebody's own brake: respected, and put back. */
+static void note_high_of_others(struct hr_job *job)
+{
+        uint64_t now;
+        bool ours_unknown = job->armed.high && job->wire.armed_bytes == HR_BYTES_NONE; /* adopted */
+        uint64_t ours = job->armed.high ? job->wire.armed_bytes : job->armed.high_before_bytes;
+        if (!ours_unknown && hr_group_read_high(&job->group, &now) == 0 && now != ours)
+                job->armed.high_before_bytes = now;
+}
+
 static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high, bool near)
 {
         static struct hr_helper_request q;
         char text[HR_TEXT_SIZE_MAX];
 
+        note_high_of_others(job);
+        if (job->armed.high_before_bytes <= high) { /* theirs wakes us as well, and comes first */
+                lift_wire(job);
+                return;
+        }
         job->armed.high = true;
         if (hr_job_arm(job) < 0)
                 return;
@@ -350,6 +364,7 @@ void hr_enact_wire(
                 /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
                 uint64_t apart = hr_sub(job->current_bytes + job->swap_bytes, job->used_bytes);
                 want = MIN(hr_sub(job->threshold_bytes + apart, job->swap_bytes), limit - limit / 100);
+                want -= want % PAGE_BYTES; /* as the kernel reads it back */
                 if (want < job->current_bytes + WIRE_ROOM_BYTES)
                         want = HR_BYTES_NONE; /* too near: the timer looks */
         }

@@ -102,7 +102,7 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                 if (a->result < 0)
                         job->wire.armed_bytes = HR_BYTES_NONE;
                 if (!job->armed.high) /* lifted while this was on its way: it came too late */
-                        (void)hr_limit_lift_high(&job->group);
+                        (void)hr_limit_lift_high(&job->group, job->armed.high_before_bytes);
                 break;
         case HR_HELPER_WIRE:
                 job->high_busy = false;

@@ -23,10 +23,15 @@ struct hr_armed {
         uint32_t phase; /* enum hr_phase */
         bool owner_held, interrupted;
         uint64_t fuse_soft_bytes;        /* RLIMIT_DATA before */
+        uint64_t high_before_bytes;      /* memory.high as others set it; HR_BYTES_NONE: they did not */
         uint64_t limit_before_bytes;     /* the own limit before Headroom set one; HR_BYTES_NONE: none */
         uint64_t deadline_realtime_usec; /* of the phase; 0: none */
         uint64_t peak_bytes;
 };
+
+#define HR_ARMED_NOTHING                                                                     \
+        ((struct hr_armed){.fuse_soft_bytes = HR_BYTES_NONE, .high_before_bytes = HR_BYTES_NONE, \
+                .limit_before_bytes = HR_BYTES_NONE})
 
 struct hr_state {
         struct hr_armed armed;

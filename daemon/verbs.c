@@ -141,8 +141,8 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         state.fuse = c->fuse;
         state.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
         state.placement = a->placement;
-        state.armed.fuse_soft_bytes = state.limit_max_bytes = HR_BYTES_NONE;
-        state.armed.limit_before_bytes = HR_BYTES_NONE;
+        state.limit_max_bytes = HR_BYTES_NONE;
+        state.armed = HR_ARMED_NOTHING;
         state.armed.limit = c->has_limit && a->placement.owned;
         match = follow_rule(m, c, a, &state);
         struct hr_pid_status status; /* its parent waits for it, so the pid can't have become another's;
@@ -282,7 +282,8 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_
         snprintf(s.user, sizeof(s.user), "%s", a->user);
         s.attached = true;
         s.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
-        s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = s.limit_max_bytes = HR_BYTES_NONE;
+        s.limit_max_bytes = HR_BYTES_NONE;
+        s.armed = HR_ARMED_NOTHING;
         const struct hr_match *match;
         if (c->cgroup) {
                 const char *base = strrchr(c->cgroup, '/');

@@ -125,7 +125,8 @@ void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *a)
         s.attached = true;
         s.locked = match->lock;
         s.limit_max_bytes = match->limit_max_bytes;
-        s.armed.fuse_soft_bytes = s.armed.limit_before_bytes = s.own_limit_bytes = HR_BYTES_NONE;
+        s.armed = HR_ARMED_NOTHING;
+        s.own_limit_bytes = HR_BYTES_NONE;
         s.placement.kind = m->hierarchy.memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
         s.placement.freezer = HR_FREEZER_STOP;
         snprintf(s.placement.cgroup, sizeof(s.placement.cgroup), "%s", path);

@@ -82,17 +82,21 @@ static int open_group(const char *mount, const char *path)
         return fd < 0 ? -errno : fd;
 }
 
+static const char *spell(char text[24], uint64_t bytes)
+{
+        if (bytes == HR_BYTES_NONE)
+                return "max";
+        snprintf(text, 24, "%llu", (unsigned long long)bytes);
+        return text;
+}
+
 static int write_number(const char *mount, const char *path, const char *file, uint64_t bytes)
 {
         char text[HR_TEXT_SIZE_MAX];
         _close_ int dir = open_group(mount, path);
         if (dir < 0)
                 return dir;
-        if (bytes == HR_BYTES_NONE)
-                snprintf(text, sizeof(text), "max");
-        else
-                snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-        return hr_cgroup_write(dir, file, text);
+        return hr_cgroup_write(dir, file, spell(text, bytes));
 }
 
 int hr_limit_write2(const char *memory_mount, const char *path, uint64_t limit_bytes)
@@ -105,9 +109,10 @@ int hr_limit_write_high(const char *memory_mount, const char *path, uint64_t hig
         return write_number(memory_mount, path, "memory.high", high_bytes);
 }
 
-int hr_limit_lift_high(const struct hr_group *g)
+int hr_limit_lift_high(const struct hr_group *g, uint64_t before_bytes)
 {
-        return hr_cgroup_write(g->dir_fd, "memory.high", "max");
+        char text[24];
+        return hr_cgroup_write(g->dir_fd, "memory.high", spell(text, before_bytes));
 }
 
 static int set_value1(const char *path, const char *file, uint64_t bytes)

@@ -89,7 +89,7 @@ static void release_one(const struct hr_state *state, void *userdata)
                 fused = hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft) >
                         0; /* without rights it goes on unfused */
         if (armed->high && has_group)
-                (void)hr_limit_lift_high(&group);
+                (void)hr_limit_lift_high(&group, armed->high_before_bytes);
         if (armed->frozen && armed->limit && has_group &&
                 p->owned) /* one that runs keeps the limit that it was given */
                 (void)(p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(rel->hierarchy->memory, p->cgroup,

@@ -241,6 +241,16 @@ int hr_group_read_limits(struct hr_group *g, struct hr_group_limits *ret)
         return g->ops->read_limits(g, ret);
 }
 
+int hr_group_read_high(struct hr_group *g, uint64_t *ret_bytes)
+{
+        uint64_t bytes;
+        int r = g->kind == HR_KIND_CGROUP2 ? hr_sense_read_number_at(g->dir_fd, "memory.high", &bytes)
+                                           : -ENODATA;
+        if (r == 0)
+                *ret_bytes = hr_sense_plausible(bytes) ? bytes : HR_BYTES_NONE;
+        return r;
+}
+
 int hr_group_read_peak(struct hr_group *g, uint64_t *ret_bytes)
 {
         return g->ops->read_peak(g, ret_bytes);
