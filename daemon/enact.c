@@ -277,6 +277,8 @@ void hr_enact(
         if (a & HR_ACT_UNFUSE && job->armed.fused) {
                 act_unfuse(job, &t);
         }
+        if (a & (HR_ACT_INTERRUPT | HR_ACT_TERMINATE))
+                hr_signal_drop_stops(&t);
         if (a & HR_ACT_INTERRUPT)
                 (void)hr_signal_all(&t, SIGINT, false);
         if (a & HR_ACT_TERMINATE)

@@ -79,6 +79,22 @@ int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler)
         return s.sent > 0 ? s.sent : s.error;
 }
 
+static int drop_stop(pid_t pid, void *userdata)
+{
+        const struct hr_target *t = userdata;
+        const uint64_t stops = BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
+        struct hr_pid_status status;
+        if (hr_process_status(t->proc_path, pid, &status) == 0 &&
+                (status.sig_pending | status.sig_shared_pending) & stops)
+                (void)hr_signal_one(t, pid, SIGCONT, false); /* it may be gone: nobody is left to stop then */
+        return 0;
+}
+
+void hr_signal_drop_stops(const struct hr_target *t)
+{
+        (void)hr_target_each(t, drop_stop, (void *)t); /* whoever can't be listed can't be signalled either */
+}
+
 static int is_signalled(pid_t pid, void *userdata)
 {
         const struct hr_target *t = userdata;

@@ -13,6 +13,11 @@
 int hr_signal_one(const struct hr_target *t, pid_t pid, int sig, bool only_with_handler);
 /* Every process of the job. Returns how many it was sent to, or -errno if to none for an error. */
 int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler);
+/*
+ * A ctrl-Z that waits in a held job would stop it before it can obey a later SIGINT or SIGTERM: SIGCONT takes
+ * it back where one waits. Who is stopped already is not continued.
+ */
+void hr_signal_drop_stops(const struct hr_target *t);
 /* Does a signal that would end or interrupt it (INT, TERM, HUP, QUIT, KILL) wait for any process of a held
  * job? */
 bool hr_signal_pending(const struct hr_target *t);

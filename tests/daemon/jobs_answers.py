@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -15,6 +16,21 @@ def start_nap(s, *words, limit="100M", options=()):
     run = s.program("nap", "--to", "20", "--rest", "60", "--reached", reached, *words, limit=limit, options=options)
     wait_until("it is there", lambda: os.path.exists(reached), detail=run.err)
     return run
+
+
+@scenario("cgroup", "process")
+def interrupt_after_ctrl_z(s):
+    """A ctrl-Z that waits in a held job does not keep it from obeying a later interrupt: it saves and ends."""
+    s.daemon()
+    state = os.path.join(s.work, "state")
+    # A shell with job control: without one a process group is an orphan, and the kernel does not stop it.
+    shell = s.popen(["bash", "-mc", '"$@" & wait', "bash", os.path.join(s.build, "headroom"), "run", "--name", "stopped",
+                     "--limit", "72M", "--", PYTHON, s.workload, "grow", "--to", "110", "--rate", "40", "--state", state],
+                    start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.kill(s.wait_held("stopped")["leader_pid"], signal.SIGTSTP)
+    s.must("interrupt", "stopped")
+    same("it saved what it had", wait_until("it has ended", lambda: read_text(state, ""), detail=lambda: s.told("stopped")).split()[0], "saved")
+    shell.wait(PATIENCE)
 
 
 @scenario("cgroup", "process")
