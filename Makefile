@@ -5,6 +5,7 @@
 #   make demo          a real job, warned, checkpointed, held, given room, finished
 #   make check         tests: unit, replay, daemon
 #   make check-vm      tests in a virtual machine with systemd
+#   make check-crashes kill -9 of the daemon 100 times at random moments, for each kind of job
 #   make bench         figures, measured here
 #   make install       DESTDIR, prefix, sysconfdir are honoured; starts no service
 
@@ -89,6 +90,10 @@ demo: deps
 check: deps-check
 	@bash tests/check.sh $(B)
 
+check-crashes: deps
+	@$(MAKE) --no-print-directory all
+	@HEADROOM_CRASHES=100 /usr/bin/python3 tests/daemon/test-jobs.py $(B) -k crashes_at_any_moment
+
 check-vm: deps
 	@sh tests/vm/deps.sh
 	@bash tests/vm/check.sh
@@ -131,5 +136,5 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: all tests deps deps-check demo check check-vm bench format install uninstall clean
+.PHONY: all tests deps deps-check demo check check-crashes check-vm bench format install uninstall clean
 .SECONDARY:

@@ -5,6 +5,9 @@
  * One connection to the daemon's socket, peer to peer: no bus daemon takes part. The socket is connected here
  * and handed to sd-bus, so that each path's own error can be told ("no such file", "connection refused").
  *
+ * A daemon serves a user a few connections at a time (HR_BUS_PEERS_PER_USER) and closes the next one at once:
+ * that is tried again, in growing pauses, as long as the caller allows.
+ *
  * Methods wait for their answer, at most CALL_USEC. A failure is turned into an exit status by the table of
  * error names, and the daemon's own sentence is kept for hr_call_message. Rows of a list point into the
  * reply, which the list holds.
@@ -27,7 +30,10 @@
 #include "tell/interface.h"
 #include "think/sample.h"
 
-#define CALL_USEC (30 * HR_USEC_PER_SEC) /* placing a job may take systemd 3 to 4 s (seen) */
+#define CALL_USEC (30 * HR_USEC_PER_SEC)         /* placing a job may take systemd 3 to 4 s (seen) */
+#define PAUSE_LEAST_USEC (20 * HR_USEC_PER_MSEC) /* before a closed connection is tried again; grows */
+#define PAUSE_MOST_USEC (500 * HR_USEC_PER_MSEC)
+#define SAY_USEC HR_USEC_PER_SEC /* tried again in silence for this long; chosen, not tuned */
 
 struct hr_call {
         sd_bus *bus;
@@ -156,6 +162,8 @@ static int connect_one(const char *path, uint64_t wait_usec, struct hr_call **re
         return 0;
 }
 
+#define CLOSED "it closed the connection; too many may be open"
+
 static const char *why_not(int error)
 {
         switch (-error) {
@@ -168,17 +176,41 @@ static const char *why_not(int error)
                 return "it does not answer";
         case ECONNRESET:
         case ENOTCONN:
-                return "it closed the connection; too many may be open";
+        case EPIPE:
+                return CLOSED;
         default:
                 return strerror(-error);
         }
+}
+
+/* One round over the paths. *ret_closed: a daemon is there, and takes no more connections. */
+static int connect_any(const char *const *paths, size_t count, uint64_t wait_usec, struct hr_call **ret,
+        char **ret_tried, bool *ret_closed)
+{
+        *ret_closed = false;
+        for (size_t i = 0; i < count && paths[i]; i++) {
+                const char *before = *ret_tried ? *ret_tried : "";
+                char *more = NULL;
+                int r = connect_one(paths[i], MIN(wait_usec, HR_CALL_WAIT_USEC), ret);
+
+                if (r == 0)
+                        return 0;
+                *ret_closed |= why_not(r) == why_not(-ECONNRESET);
+                if (asprintf(&more, "%s%s%s (%s)", before, *before ? ", " : "", paths[i], why_not(r)) < 0)
+                        continue; /* no memory: one name less in the message */
+                free(*ret_tried);
+                *ret_tried = more;
+        }
+        return HR_EXIT_UNREACHABLE;
 }
 
 int hr_call_connect(const char *socket, uint64_t wait_usec, struct hr_call **ret, char **ret_tried)
 {
         const char *environment = getenv("HEADROOM_SOCKET"), *runtime = getenv("XDG_RUNTIME_DIR");
         const char *paths[2] = {HR_SYSTEM_SOCKET, NULL};
-        _free_ char *user = NULL, *tried = NULL;
+        uint64_t begin = now_usec(), until = begin + wait_usec, pause = PAUSE_LEAST_USEC;
+        _free_ char *user = NULL;
+        bool said = false;
 
         if (!socket && environment && *environment)
                 socket = environment;
@@ -187,29 +219,61 @@ int hr_call_connect(const char *socket, uint64_t wait_usec, struct hr_call **ret
         else if (runtime && *runtime &&
                  asprintf(&user, "%s/%s", runtime, HR_USER_SOCKET_BELOW_RUNTIME_DIR) >= 0)
                 paths[1] = user;
-        for (size_t i = 0; i < ELEMENTSOF(paths) && paths[i]; i++) {
-                char *more = NULL;
-                int r = connect_one(paths[i], wait_usec, ret);
+        for (;;) {
+                _free_ char *tried = NULL;
+                bool closed;
 
-                if (r == 0)
+                if (connect_any(paths, ELEMENTSOF(paths), wait_usec, ret, &tried, &closed) == 0)
                         return 0;
-                if (asprintf(&more, "%s%s%s (%s)", tried ? tried : "", tried ? ", " : "", paths[i],
-                            why_not(r)) < 0)
-                        continue; /* no memory: one name less in the message */
-                free(tried);
-                tried = more;
+                if (!closed || now_usec() + pause >= until) {
+                        if (ret_tried)
+                                *ret_tried = TAKE_PTR(tried);
+                        return HR_EXIT_UNREACHABLE;
+                }
+                if (!said && now_usec() - begin > SAY_USEC) {
+                        hr_output_say(HR_STYLE_PLAIN,
+                                "the daemon takes no more connections of yours just now; tried again for %u "
+                                "s",
+                                (unsigned)(wait_usec / HR_USEC_PER_SEC));
+                        said = true;
+                }
+                usleep((useconds_t)(pause / 2 + now_usec() % pause)); /* not all of them at the same time */
+                pause = MIN(2 * pause, PAUSE_MOST_USEC);
         }
-        if (ret_tried)
-                *ret_tried = TAKE_PTR(tried);
-        return HR_EXIT_UNREACHABLE;
+}
+
+int hr_call_describe_start(const char *tried, char **ret)
+{
+        static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%,";
+        const char *user = geteuid() == 0 ? "" : " --user", *named = getenv("HEADROOM_SOCKET");
+        bool systems = strncmp(tried, HR_SYSTEM_SOCKET " (", strlen(HR_SYSTEM_SOCKET " (")) == 0;
+        int length = (int)(strrchr(tried, '(') - tried) - 1; /* of the path, where there is only one */
+        const char *quote = strspn(tried, safe) < (size_t)length ? "'" : "";
+
+        if (strstr(tried, CLOSED))
+                return asprintf(
+                        ret, "try again when fewer headroom top and headroom events --follow of yours run");
+        if (!systems)
+                return asprintf(ret, "start it with: headroomd%s --socket %s%.*s%s &%s", user, quote, length,
+                        tried, quote,
+                        named && strncmp(tried, named, strlen(named)) == 0
+                                ? ",\nor let the system's be found: unset HEADROOM_SOCKET"
+                                : "");
+        if (!*user || strstr(tried + strlen(HR_SYSTEM_SOCKET), HR_USER_SOCKET_BELOW_RUNTIME_DIR " ("))
+                return asprintf(ret, "start it with: sudo systemctl start headroomd, or headroomd%s &", user);
+        return asprintf(ret, "start it with: sudo systemctl start headroomd, or, without XDG_RUNTIME_DIR:\n"
+                             "export HEADROOM_SOCKET=\"$HOME/.headroom/bus\"\n"
+                             "headroomd --user --socket \"$HEADROOM_SOCKET\" &");
 }
 
 int hr_call_say_unreachable(const char *tried, const char *more)
 {
-        hr_output_say(HR_STYLE_PLAIN,
-                "no daemon is reachable: tried %s\nstart it with: sudo systemctl start headroomd, or "
-                "headroomd --user &%s",
-                tried ? tried : "its sockets", more);
+        _free_ char *start = NULL;
+
+        if (!tried || hr_call_describe_start(tried, &start) < 0)
+                start = NULL;
+        hr_output_say(HR_STYLE_PLAIN, "no daemon is reachable: tried %s%s%s%s", tried ? tried : "its sockets",
+                start ? "\n" : "", start ? start : "", more);
         return HR_EXIT_UNREACHABLE;
 }
 

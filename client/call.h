@@ -16,7 +16,8 @@ struct hr_call;
 /*
  * Connects to the daemon: at `socket`, else at $HEADROOM_SOCKET, else the system's, else the user's. Returns
  * 0 or HR_EXIT_UNREACHABLE; *ret_tried then says which were tried and why each failed (to be freed, may be
- * NULL for want of memory). ret_tried may be NULL. wait_usec bounds the greeting.
+ * NULL for want of memory). ret_tried may be NULL. wait_usec bounds each greeting (never above
+ * HR_CALL_WAIT_USEC), and how long it is tried again where a daemon closes the connection at once.
  */
 int hr_call_connect(const char *socket, uint64_t wait_usec, struct hr_call **ret, char **ret_tried);
 struct hr_call *hr_call_free(struct hr_call *call); /* returns NULL; accepts NULL */
@@ -24,8 +25,11 @@ static inline void hr_call_freep(struct hr_call **call)
 {
         hr_call_free(*call);
 }
-/* Says on stderr which sockets were tried, what to type, and `more` ("" or "or ..."). Returns
- * HR_EXIT_UNREACHABLE. */
+/* What to type so that one of the sockets that were tried is served. *ret: the caller's. Negative: no memory.
+ */
+int hr_call_describe_start(const char *tried, char **ret);
+/* Says on stderr which sockets were tried, what to type so that one of them is served, and `more` ("" or
+ * ",\nor ..."). Returns HR_EXIT_UNREACHABLE. */
 int hr_call_say_unreachable(const char *tried, const char *more);
 #define HR_CALL_WAIT_USEC (5 * HR_USEC_PER_SEC) /* chosen, not tuned */
 

@@ -30,7 +30,7 @@ static int run_verb(char **arguments)
         if (o.argument_count > 0) {
                 verb = hr_verbs_find(arguments[0]);
                 if (!verb)
-                        return hr_verbs_unknown(arguments[0]);
+                        return hr_verbs_unknown(arguments);
                 r = hr_options_parse(
                         &o, arguments + 1, HR_OPTIONS_GLOBAL | verb->options, verb->has_command, verb->name);
                 if (r != 0)

@@ -12,12 +12,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 
 #include "exit.h"
 #include "output.h"
 #include "think/units.h"
+#include "think/words.h"
+#include "verbs.h"
 
 const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_SOCKET] = {"socket", "PATH", "the daemon's socket"},
@@ -25,7 +28,7 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_HELP] = {"help", NULL, "print this help"},
         [HR_OPTION_VERSION] = {"version", NULL, "print the version"},
         [HR_OPTION_NAME] = {"name", "NAME", "call the job NAME (else by its command)"},
-        [HR_OPTION_LIMIT] = {"limit", "SIZE", "its memory limit: 8G, 512M, 80% (of the host's memory), max"},
+        [HR_OPTION_LIMIT] = {"limit", "SIZE", "its limit: 8G, 512M, 80% (of the host's memory), max"},
         [HR_OPTION_POLICY] = {"policy", "POLICY", "watch it by this policy (see headroom policy list)"},
         [HR_OPTION_CHECKPOINT] = {"checkpoint", "METHOD", "none, signal:USR1, signal:B:USR1 or hook:/path"},
         [HR_OPTION_FUSE] = {"fuse", NULL, "MemoryError instead of a kill, from the start (Python)"},
@@ -43,43 +46,20 @@ uint64_t hr_options_host_bytes(void)
         return (uint64_t)info.totalram * info.mem_unit; /* MemTotal of /proc/meminfo */
 }
 
-unsigned hr_options_distance(const char *a, const char *b)
+/* ---- sizes ---- */
+
+int hr_options_read_size(const char *what, const char *text, uint64_t *ret_bytes)
 {
-        unsigned rows[3][32]; /* the two rows before, and this one: optimal string alignment */
-        size_t n = strlen(a), m = strlen(b);
-
-        if (n > 31 || m > 31)
-                return 64;
-        for (size_t j = 0; j <= m; j++)
-                rows[0][j] = (unsigned)j;
-        for (size_t i = 1; i <= n; i++) {
-                unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
-
-                row[0] = (unsigned)i;
-                for (size_t j = 1; j <= m; j++) {
-                        unsigned best = above[j - 1] + (a[i - 1] != b[j - 1]);
-
-                        best = MIN(best, MIN(above[j], row[j - 1]) + 1);
-                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                                best = MIN(best, above2[j - 2] + 1);
-                        row[j] = best;
-                }
-        }
-        return rows[n % 3][m];
-}
-
-int hr_options_parse_size(const char *what, const char *text, uint64_t *ret_bytes)
-{
-        char *why = "it is not a size: write 8G, 512M, 80% or max";
-        uint64_t bytes;
+        uint64_t host_bytes = hr_options_host_bytes(), bytes;
+        char *why = "it is not a size: write 8G, 512M, 80% or max", host[HR_TEXT_SIZE_MAX];
         int r;
 
-        r = hr_units_parse_size(text, hr_options_host_bytes(), &bytes);
+        r = hr_units_parse_size(text, host_bytes, &bytes);
         if (r == 0) {
-                if (bytes == HR_BYTES_NONE)
-                        hr_output_say(HR_STYLE_PLAIN, "%s %s = no limit", what, text);
-                else
-                        hr_output_say(HR_STYLE_PLAIN, "%s %s = %" PRIu64 " bytes", what, text, bytes);
+                if (bytes != HR_BYTES_NONE && host_bytes > 0 && bytes > host_bytes)
+                        hr_output_say(HR_STYLE_PLAIN,
+                                "%s %s is more than the memory of this host, %s: that ends first", what, text,
+                                hr_units_format_bytes(host, host_bytes));
                 *ret_bytes = bytes;
                 return 0;
         }
@@ -96,26 +76,54 @@ int hr_options_parse_size(const char *what, const char *text, uint64_t *ret_byte
         return HR_EXIT_USAGE;
 }
 
-static int unknown_option(const char *word, uint32_t allowed, const char *verb)
+int hr_options_parse_size(const char *what, const char *text, uint64_t *ret_bytes)
 {
-        const char *nearest = NULL;
-        unsigned best = HR_OPTIONS_NEAR + 1;
+        int r = hr_options_read_size(what, text, ret_bytes);
 
-        for (size_t i = 0; i < HR_OPTION_COUNT; i++) {
-                unsigned distance = hr_options_distance(word, hr_options_table[i].name);
-
-                if ((allowed & HR_OPTION_BIT(i)) && distance < best) {
-                        best = distance;
-                        nearest = hr_options_table[i].name;
-                }
-        }
-        if (nearest)
-                hr_output_say(HR_STYLE_PLAIN, "unknown option --%s: did you mean --%s?", word, nearest);
+        if (r != 0)
+                return r;
+        if (*ret_bytes == HR_BYTES_NONE)
+                hr_output_say(HR_STYLE_PLAIN, "%s %s = no limit", what, text);
         else
-                hr_output_say(HR_STYLE_PLAIN, "unknown option --%s: see headroom %s%s--help", word,
-                        verb ? verb : "", verb ? " " : "");
-        return HR_EXIT_USAGE;
+                hr_output_say(HR_STYLE_PLAIN, "%s %s = %" PRIu64 " bytes", what, text, *ret_bytes);
+        return 0;
 }
+
+/* ---- words ---- */
+
+#define SPELLED_MAX 200 /* bytes of a command line in a message; chosen, not tuned */
+
+char *hr_options_spell(char *const *words)
+{
+        static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%+,-./:=@_";
+        _free_ char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+
+        if (!f)
+                return NULL;
+        for (size_t i = 0; words[i]; i++) {
+                bool plain = *words[i] && words[i][strspn(words[i], safe)] == '\0';
+
+                if (fflush(f) != 0 || size > SPELLED_MAX) {
+                        fputs(" ...", f);
+                        break;
+                }
+                fputs(i > 0 ? " " : "", f);
+                if (!plain)
+                        fputc('\'', f);
+                for (const char *c = words[i]; *c; c++)
+                        if (*c == '\'')
+                                fputs("'\\''", f);
+                        else
+                                fputc(*c, f);
+                if (!plain)
+                        fputc('\'', f);
+        }
+        return fclose(f) == 0 ? TAKE_PTR(text) : NULL;
+}
+
+/* ---- options ---- */
 
 /* The option that `word` (dashes gone, length bytes before a "=") names, or HR_OPTION_COUNT. */
 static enum hr_option find_option(const char *word, size_t length, uint32_t allowed)
@@ -130,17 +138,43 @@ static enum hr_option find_option(const char *word, size_t length, uint32_t allo
         return HR_OPTION_COUNT;
 }
 
+/* An option that this verb does not know: of another verb, or mistyped. `rest`: the words from it on. */
+static int unknown_option(const char *name, char *const *rest, uint32_t allowed, const char *verb)
+{
+        enum hr_option elsewhere = find_option(name, strlen(name), UINT32_MAX);
+        const char *nearest = NULL;
+        unsigned best = HR_WORDS_FAR;
+
+        if (elsewhere != HR_OPTION_COUNT)
+                return hr_verbs_other_option(elsewhere, rest, verb);
+        for (size_t i = 0; i < HR_OPTION_COUNT; i++)
+                if ((!verb || (allowed & HR_OPTION_BIT(i))) &&
+                        hr_words_nearer(name, hr_options_table[i].name, &best))
+                        nearest = hr_options_table[i].name;
+        if (nearest)
+                hr_output_say(HR_STYLE_PLAIN, "unknown option --%s: did you mean --%s?", name, nearest);
+        else
+                hr_output_say(HR_STYLE_PLAIN, "unknown option --%s: see headroom %s%s--help", name,
+                        verb ? verb : "", verb ? " " : "");
+        return HR_EXIT_USAGE;
+}
+
 /* One option at arguments[*at]; moves *at over the value that it takes. */
 static int take_option(struct hr_options *o, char **arguments, size_t *at, uint32_t allowed, const char *verb)
 {
         const char *word = arguments[*at] + 2, *value;
         const struct hr_option_info *info;
         enum hr_option option;
+        size_t length;
 
         value = strchr(word, '=');
-        option = find_option(word, value ? (size_t)(value - word) : strlen(word), allowed);
-        if (option == HR_OPTION_COUNT)
-                return unknown_option(word, allowed, verb);
+        length = value ? (size_t)(value - word) : strlen(word);
+        option = find_option(word, length, allowed);
+        if (option == HR_OPTION_COUNT) {
+                _free_ char *name = strndup(word, length);
+
+                return unknown_option(name ? name : word, arguments + *at, allowed, verb);
+        }
         info = &hr_options_table[option];
         if (!info->argument && value) {
                 hr_output_say(HR_STYLE_PLAIN, "--%s takes no value", info->name);

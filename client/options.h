@@ -57,12 +57,14 @@ int hr_options_parse(
         struct hr_options *o, char **arguments, uint32_t allowed, bool stop_at_first, const char *verb);
 
 /* A size from the command line, a percentage being of the host's memory. What was accepted is echoed in full
- * on stderr, named by `what` ("limit"). Returns 0 or HR_EXIT_USAGE. */
+ * on stderr, named by `what` ("limit"), and more than the host has is remarked on. Returns 0 or
+ * HR_EXIT_USAGE. */
 int hr_options_parse_size(const char *what, const char *text, uint64_t *ret_bytes);
+/* The same without the echo: for who says it in a line of its own. */
+int hr_options_read_size(const char *what, const char *text, uint64_t *ret_bytes);
 
 uint64_t hr_options_host_bytes(void); /* the host's memory; 0: not known */
 
-/* The distance of two words in letters changed, added, left out or swapped; large for words longer than 31
- * bytes. */
-unsigned hr_options_distance(const char *a, const char *b);
-#define HR_OPTIONS_NEAR 2 /* letters: at most this far is worth a "did you mean" (chosen, not tuned) */
+/* Words as a shell takes them back, for "did you mean": quoted where needed, cut where there are very many.
+ * To be freed; NULL for want of memory. */
+char *hr_options_spell(char *const *words);

@@ -6,9 +6,9 @@
  * them, so that the three can't drift apart. Cells are made twice for columns, once to measure and once to
  * write: that spares a copy of everything, and a thousand jobs are written in a few milliseconds.
  *
- * What came from outside may hold anything. For people, control characters and invalid UTF-8 become \xHH, and
- * a backslash stays, since the daemon has escaped what it read once already; in JSON they become \u00HH and
- * U+FFFD.
+ * Columns are written a line a row, unless a terminal is too narrow for that: then they are folded. The
+ * narrow ones stand side by side as far as there is room, those left over below them; wide texts stand beside
+ * them where that leaves room to read, else below. Programs that read a table get a line a row always.
  *
  * Styles are applied in styled() alone, which knows whether the descriptor is a terminal. Messages go out in
  * one write(2), so that lines of a job on the same terminal do not cut through them. Running out of memory
@@ -23,11 +23,16 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "text.h"
 #include "think/sample.h"
 #include "think/units.h"
 
-#define LEAST_LAST_COLUMN \
-        16 /* characters: narrower than this a reason is not worth cutting; chosen, not tuned */
+/* Of folded tables, in columns of the terminal; chosen, not tuned. */
+#define INDENT 4      /* of what stands below its row */
+#define BESIDE_MIN 40 /* narrower than this, a wide text goes below */
+#define LONG_NAME 20  /* longer names are cut: the row's id says whose it is */
+#define SHORT_NAME 12 /* the same, where that keeps the narrow columns on one line */
+#define LEAST 12      /* however narrow the terminal, texts are not broken into less */
 
 static const char *const style_codes[] = {
         [HR_STYLE_PLAIN] = "",
@@ -66,97 +71,6 @@ static void styled(FILE *f, int fd, enum hr_style style, const char *text)
                 fputs(text, f);
 }
 
-/* Bytes of the UTF-8 character at s: 1 to 4, or 0 where it is none, cut off, overlong or a surrogate. RFC
- * 3629. */
-static size_t character(const char *s)
-{
-        const unsigned char *u = (const unsigned char *)s;
-        size_t n;
-
-        if (u[0] < 0x80)
-                return 1;
-        n = u[0] >= 0xc2 && u[0] <= 0xdf   ? 2
-            : (u[0] & 0xf0) == 0xe0        ? 3
-            : u[0] >= 0xf0 && u[0] <= 0xf4 ? 4
-                                           : 0;
-        for (size_t i = 1; i < n; i++)
-                if ((u[i] & 0xc0) != 0x80)
-                        return 0;
-        if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
-                (u[0] == 0xf4 && u[1] > 0x8f))
-                return 0;
-        return n;
-}
-
-/* C0, DEL, and C1, which some terminals obey as well. */
-static bool is_control(const char *s)
-{
-        const unsigned char *u = (const unsigned char *)s;
-
-        return u[0] < 0x20 || u[0] == 0x7f || (u[0] == 0xc2 && u[1] < 0xa0);
-}
-
-static void write_escaped(FILE *f, const char *text, bool keep_newlines)
-{
-        while (*text) {
-                size_t n = character(text);
-
-                if (n > 0 && (!is_control(text) || (keep_newlines && *text == '\n'))) {
-                        fwrite(text, 1, n, f);
-                        text += n;
-                        continue;
-                }
-                for (n = MAX(n, 1U); n > 0; n--, text++)
-                        fprintf(f, "\\x%02x", (unsigned char)*text);
-        }
-}
-
-static void write_json_string(FILE *f, const char *text)
-{
-        fputc('"', f);
-        while (*text) {
-                size_t n = character(text);
-
-                if (n == 0) {
-                        fputs("\\ufffd", f);
-                        text++;
-                } else if (n == 1 && is_control(text)) {
-                        fprintf(f, "\\u%04x", (unsigned)*text++);
-                } else {
-                        if (*text == '"' || *text == '\\')
-                                fputc('\\', f);
-                        fwrite(text, 1, n, f);
-                        text += n;
-                }
-        }
-        fputc('"', f);
-}
-
-/* Characters, each taken as one column: names are ASCII, reasons nearly so. */
-static size_t width_of(const char *text)
-{
-        size_t width = 0;
-
-        for (; *text; text++)
-                width += (*text & 0xc0) != 0x80;
-        return width;
-}
-
-/* Cuts text that is wider than `width` to one character less, which leaves room for an ellipsis: true then.
- */
-static bool cut(char *text, size_t width)
-{
-        size_t seen = 0;
-
-        if (width_of(text) <= width)
-                return false;
-        for (; *text; text++)
-                if ((*text & 0xc0) != 0x80 && ++seen == width)
-                        break;
-        *text = '\0';
-        return true;
-}
-
 /* ---- cells ---- */
 
 static uint64_t number_of(const struct hr_field *field, const void *row)
@@ -166,29 +80,54 @@ static uint64_t number_of(const struct hr_field *field, const void *row)
 
 static const char *text_of(const struct hr_field *field, const void *row)
 {
-        return *(const char *const *)((const char *)row + field->offset);
+        const char *cell = (const char *)row + field->offset;
+
+        return field->type == HR_TYPE_CHARS ? cell : *(const char *const *)cell;
 }
 
 static bool is_number(enum hr_type type)
 {
-        return type != HR_TYPE_TEXT && type != HR_TYPE_STAGE && type != HR_TYPE_TIME && type != HR_TYPE_FLAG;
+        return type != HR_TYPE_TEXT && type != HR_TYPE_CHARS && type != HR_TYPE_STAGE &&
+               type != HR_TYPE_TIME && type != HR_TYPE_FLAG;
 }
 
-static void write_time(FILE *f, uint64_t usec, bool json)
+static bool to_calendar(uint64_t usec, bool utc, struct tm *ret)
 {
         time_t seconds = (time_t)(usec / HR_USEC_PER_SEC);
-        char text[40];
+
+        return utc ? gmtime_r(&seconds, ret) : localtime_r(&seconds, ret); /* NULL: a year that is no int */
+}
+
+uint64_t hr_output_now(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (uint64_t)now.tv_sec * HR_USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+char *hr_output_time(char *buf, uint64_t realtime_usec)
+{
         struct tm tm;
 
-        if (!(json ? gmtime_r(&seconds, &tm) : localtime_r(&seconds, &tm))) {
-                fputs(json ? "null" : "?", f); /* a year beyond what fits into an int */
+        if (to_calendar(realtime_usec, false, &tm))
+                strftime(buf, HR_OUTPUT_TIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm);
+        else
+                snprintf(buf, HR_OUTPUT_TIME_SIZE, "?");
+        return buf;
+}
+
+static void write_json_time(FILE *f, uint64_t usec)
+{
+        char text[HR_OUTPUT_TIME_SIZE];
+        struct tm tm;
+
+        if (!to_calendar(usec, true, &tm)) {
+                fputs("null", f);
                 return;
         }
-        strftime(text, sizeof(text), json ? "%Y-%m-%dT%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &tm);
-        if (json)
-                fprintf(f, "\"%s.%06uZ\"", text, (unsigned)(usec % HR_USEC_PER_SEC));
-        else
-                fputs(text, f);
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+        fprintf(f, "\"%s.%06uZ\"", text, (unsigned)(usec % HR_USEC_PER_SEC));
 }
 
 static void write_json_value(FILE *f, const struct hr_field *field, const void *row)
@@ -197,9 +136,10 @@ static void write_json_value(FILE *f, const struct hr_field *field, const void *
 
         switch (field->type) {
         case HR_TYPE_TEXT:
+        case HR_TYPE_CHARS:
         case HR_TYPE_STAGE:
                 if (text_of(field, row))
-                        write_json_string(f, text_of(field, row));
+                        hr_text_write_json(f, text_of(field, row));
                 else
                         fputs("null", f);
                 return;
@@ -217,7 +157,7 @@ static void write_json_value(FILE *f, const struct hr_field *field, const void *
                 if (number_of(field, row) == 0)
                         fputs("null", f);
                 else
-                        write_time(f, number_of(field, row), true);
+                        write_json_time(f, number_of(field, row));
                 return;
         case HR_TYPE_LEVEL:
                 fprintf(f, "%" PRIu32, *(const uint32_t *)cell);
@@ -250,13 +190,14 @@ static void write_json_value(FILE *f, const struct hr_field *field, const void *
 static void write_text_value(FILE *f, const struct hr_field *field, const void *row)
 {
         const void *cell = (const char *)row + field->offset;
-        char text[HR_TEXT_SIZE_MAX];
+        char text[HR_TEXT_SIZE_MAX], time[HR_OUTPUT_TIME_SIZE];
 
         switch (field->type) {
         case HR_TYPE_TEXT:
+        case HR_TYPE_CHARS:
         case HR_TYPE_STAGE:
                 if (text_of(field, row) && *text_of(field, row))
-                        write_escaped(f, text_of(field, row), false);
+                        hr_text_write_escaped(f, text_of(field, row), false);
                 else
                         fputc('-', f);
                 return;
@@ -279,10 +220,7 @@ static void write_text_value(FILE *f, const struct hr_field *field, const void *
                         f);
                 return;
         case HR_TYPE_TIME:
-                if (number_of(field, row) == 0)
-                        fputc('-', f);
-                else
-                        write_time(f, number_of(field, row), false);
+                fputs(number_of(field, row) == 0 ? "-" : hr_output_time(time, number_of(field, row)), f);
                 return;
         case HR_TYPE_LEVEL:
                 fprintf(f, "%" PRIu32 ".%" PRIu32, *(const uint32_t *)cell / 100,
@@ -304,6 +242,26 @@ static void write_text_value(FILE *f, const struct hr_field *field, const void *
                 break;
         }
         fprintf(f, "%" PRIu64, number_of(field, row));
+}
+
+/* Is there anything to be said of it? */
+static bool has_value(const struct hr_field *field, const void *row)
+{
+        switch (field->type) {
+        case HR_TYPE_TEXT:
+        case HR_TYPE_CHARS:
+        case HR_TYPE_STAGE:
+                return text_of(field, row) && *text_of(field, row);
+        case HR_TYPE_PID:
+        case HR_TYPE_TIME:
+                return number_of(field, row) != 0;
+        case HR_TYPE_SECONDS:
+                return number_of(field, row) != HR_USEC_NEVER;
+        case HR_TYPE_FLAG:
+                return *(const bool *)((const char *)row + field->offset);
+        default:
+                return true;
+        }
 }
 
 /* What cells are written to: one stream for a whole table, since opening one clears 8 KiB. */
@@ -369,30 +327,6 @@ static void write_json(const struct hr_table *table, const void *rows, size_t co
         puts(count > 0 ? "\n]" : "]");
 }
 
-static void write_detail(const struct hr_table *table, const void *row)
-{
-        _scratch_ struct scratch scratch = {0};
-        size_t width = 0;
-
-        for (size_t i = 0; i < table->field_count; i++)
-                if (table->fields[i].label)
-                        width = MAX(width, strlen(table->fields[i].label));
-        for (size_t i = 0; i < table->field_count; i++) {
-                const struct hr_field *field = &table->fields[i];
-                const char *text;
-
-                if (!field->label)
-                        continue;
-                text = text_cell(&scratch, field, row);
-                printf("%s:%*s", field->label, (int)(width - strlen(field->label) + 2), "");
-                styled(stdout, STDOUT_FILENO,
-                        field->type == HR_TYPE_STAGE ? hr_output_stage_style(text_of(field, row))
-                                                     : HR_STYLE_PLAIN,
-                        text ? text : "?");
-                putchar('\n');
-        }
-}
-
 /* How wide the terminal on stdout is; 0: it is none, or has not said. */
 static size_t terminal_width(void)
 {
@@ -401,47 +335,235 @@ static size_t terminal_width(void)
         return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+static void begin_line(size_t indent)
+{
+        printf("\n%*s", (int)indent, "");
+}
+
+/* Text from column `left` on, where the cursor is, up to the terminal's width; further lines begin there too.
+ * width 0: one line. */
+static void write_wrapped(char *text, size_t left, size_t width, enum hr_style style)
+{
+        size_t room = width > 0 ? MAX(hr_sub(width, left), (uint64_t)LEAST) : SIZE_MAX;
+
+        while (*text) {
+                const char *next;
+                size_t size = hr_text_first_line(text, room, &next);
+                char end = text[size];
+
+                text[size] = '\0';
+                styled(stdout, STDOUT_FILENO, style, text);
+                text[size] = end;
+                text += next - text;
+                if (*text)
+                        begin_line(left);
+        }
+}
+
+static enum hr_style style_of(const struct hr_field *field, const void *row)
+{
+        return !row                           ? HR_STYLE_BOLD
+               : field->type == HR_TYPE_STAGE ? hr_output_stage_style(text_of(field, row))
+                                              : HR_STYLE_PLAIN;
+}
+
+static void write_detail(const struct hr_table *table, const void *row)
+{
+        size_t terminal = terminal_width(), width = 0;
+        _scratch_ struct scratch scratch = {0};
+
+        for (size_t i = 0; i < table->field_count; i++)
+                if (table->fields[i].label && has_value(&table->fields[i], row))
+                        width = MAX(width, strlen(table->fields[i].label));
+        for (size_t i = 0; i < table->field_count; i++) {
+                const struct hr_field *field = &table->fields[i];
+                char unknown[] = "?", *text;
+
+                if (!field->label || !has_value(field, row))
+                        continue;
+                text = text_cell(&scratch, field, row);
+                printf("%s:%*s", field->label, (int)(width - strlen(field->label) + 2), "");
+                write_wrapped(text ? text : unknown, width + 3, terminal, style_of(field, row));
+                putchar('\n');
+        }
+}
+
+/* ---- columns ---- */
+
 #define COLUMNS_MAX 16
+
+struct columns {
+        const struct hr_table *table;
+        const void *rows;
+        size_t terminal; /* 0: none */
+        size_t count, narrow_count;
+        struct column {
+                const struct hr_field *field;
+                size_t width;
+                bool below; /* folded: begins a line below */
+        } columns[COLUMNS_MAX];
+        bool beside; /* folded: the wide texts stand beside the narrow columns */
+        size_t left; /* where they begin */
+        struct scratch scratch;
+        char unknown[2]; /* "?": for want of memory */
+};
+
+/* A cell; that of the heading where row is NULL. Good until the next one. */
+static char *cell_of(struct columns *c, size_t column, const void *row)
+{
+        char *text = text_cell(&c->scratch, c->columns[column].field, row);
+
+        return text ? text : strcpy(c->unknown, "?");
+}
+
+/* How wide each column is; the last one only for a terminal. Returns how wide they are together. */
+static size_t measure(struct columns *c, size_t count)
+{
+        size_t sum = 0;
+
+        for (size_t i = 0; i < c->count; i++) {
+                struct column *column = &c->columns[i];
+                bool wanted = i + 1 < c->count || c->terminal > 0;
+
+                column->width = c->table->heading ? strlen(column->field->title) : 0;
+                if (column->field->width != HR_WIDE)
+                        column->width = MAX(column->width, column->field->width);
+                for (size_t k = 0; k < count && wanted; k++)
+                        column->width = MAX(
+                                column->width, hr_text_width(cell_of(c, i, row_at(c->table, c->rows, k))));
+                sum += column->width + (i > 0 ? 2 : 0);
+        }
+        return sum;
+}
+
+/* Blanks that are due before the next text of a line, if one comes. */
+static void pad_to(size_t *due, size_t more)
+{
+        printf("%*s", (int)(*due + more), "");
+        *due = 0;
+}
+
+/* The cells of the first `count` columns, as far as each goes on the line that the one before stands on.
+ * Returns the blanks that are due. */
+static size_t write_cells(struct columns *c, size_t count, const void *row)
+{
+        size_t due = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                const struct column *column = &c->columns[i];
+                bool last = i + 1 == c->count, is_cut = false;
+                char *text = cell_of(c, i, row);
+                size_t pad;
+
+                if (column->below) {
+                        due = 0;
+                        begin_line(INDENT);
+                }
+                if (!last)
+                        is_cut = hr_text_cut(text, column->width);
+                pad = hr_sub(column->width, hr_text_width(text) + is_cut);
+                pad_to(&due, is_number(column->field->type) ? pad : 0);
+                styled(stdout, STDOUT_FILENO, style_of(column->field, row), text);
+                fputs(is_cut ? "…" : "", stdout);
+                due = 2 + (is_number(column->field->type) ? 0 : pad);
+        }
+        return due;
+}
+
+static void write_lines(struct columns *c, size_t count)
+{
+        for (size_t i = c->table->heading ? 0 : 1; i < count + 1; i++) { /* line 0 is the heading */
+                write_cells(c, c->count, i > 0 ? row_at(c->table, c->rows, i - 1) : NULL);
+                putchar('\n');
+        }
+}
+
+/* Puts the narrow columns on lines, names that are longer than this cut. Returns how wide the last line is,
+ * with the blanks after it; *ret_lines is how many there are. */
+static size_t lay_out(struct columns *c, size_t name_max, size_t *ret_lines)
+{
+        size_t used = 0;
+
+        *ret_lines = 1;
+        for (size_t i = 0; i < c->narrow_count; i++) {
+                struct column *column = &c->columns[i];
+
+                if (column->field->type == HR_TYPE_TEXT) /* what was named by others, and may be long */
+                        column->width = MIN(column->width, MAX(name_max, column->field->width));
+                column->below = i > 0 && used + column->width > c->terminal;
+                *ret_lines += column->below;
+                used = (column->below ? INDENT : used) + column->width + 2;
+        }
+        return used;
+}
+
+/* Which narrow column goes below, and where the wide texts stand. */
+static void fold(struct columns *c)
+{
+        size_t lines, used = lay_out(c, LONG_NAME, &lines);
+
+        if (lines > 1)
+                used = lay_out(c, SHORT_NAME, &lines);
+        c->beside = c->narrow_count == 0 || used + BESIDE_MIN <= c->terminal;
+        c->left = c->beside ? used : INDENT;
+}
+
+/* A heading of wide texts stands only above them. */
+static void write_folded_heading(struct columns *c)
+{
+        size_t due = write_cells(c, c->narrow_count, NULL);
+
+        for (size_t i = c->narrow_count; i < c->count && c->beside; i++) {
+                pad_to(&due, 0);
+                fputs(i > c->narrow_count ? " → " : "", stdout);
+                styled(stdout, STDOUT_FILENO, HR_STYLE_BOLD, c->columns[i].field->title);
+        }
+        putchar('\n');
+}
+
+static void write_folded_row(struct columns *c, const void *row)
+{
+        size_t due = write_cells(c, c->narrow_count, row);
+        bool begun = false;
+
+        for (size_t i = c->narrow_count; i < c->count; i++) {
+                bool further = i > c->narrow_count;
+
+                if (!has_value(c->columns[i].field, row))
+                        continue;
+                if (c->beside && !begun)
+                        pad_to(&due, 0);
+                else
+                        begin_line(c->left);
+                begun = true;
+                fputs(further ? "→ " : "", stdout);
+                write_wrapped(cell_of(c, i, row), c->left + (further ? 2 : 0), c->terminal, HR_STYLE_PLAIN);
+        }
+        putchar('\n');
+}
 
 static void write_columns(const struct hr_table *table, const void *rows, size_t count)
 {
-        const struct hr_field *columns[COLUMNS_MAX];
-        size_t widths[COLUMNS_MAX], n = 0, before = 0, terminal = terminal_width();
-        _scratch_ struct scratch scratch = {0};
+        struct columns c = {.table = table, .rows = rows, .terminal = terminal_width()};
 
-        for (size_t i = 0; i < table->field_count && n < COLUMNS_MAX; i++)
-                if (table->fields[i].title)
-                        columns[n++] = &table->fields[i];
-        for (size_t c = 0; c < n; c++) {
-                widths[c] = MAX(table->heading ? strlen(columns[c]->title) : 0, columns[c]->width);
-                for (size_t i = 0; i < count && c + 1 < n; i++) {
-                        const char *text = text_cell(&scratch, columns[c], row_at(table, rows, i));
+        for (size_t i = 0; i < table->field_count && c.count < COLUMNS_MAX; i++) {
+                const struct hr_field *field = &table->fields[i];
 
-                        widths[c] = MAX(widths[c], width_of(text ? text : "?"));
-                }
-                before += c + 1 < n ? widths[c] + 2 : 0;
+                if (!field->title)
+                        continue;
+                c.columns[c.count++].field = field;
+                c.narrow_count += field->width != HR_WIDE;
         }
-        for (size_t i = table->heading ? 0 : 1; i < count + 1; i++) { /* line 0 is the heading */
-                for (size_t c = 0; c < n; c++) {
-                        const void *row = i > 0 ? row_at(table, rows, i - 1) : NULL;
-                        char *text = text_cell(&scratch, columns[c], row);
-                        bool last = c + 1 == n, right = is_number(columns[c]->type), is_cut;
-                        enum hr_style style = HR_STYLE_PLAIN;
-                        int pad;
-
-                        is_cut = last && text && terminal > 0 &&
-                                 cut(text, MAX(hr_sub(terminal, before), (uint64_t)LEAST_LAST_COLUMN));
-                        if (!row)
-                                style = HR_STYLE_BOLD;
-                        else if (columns[c]->type == HR_TYPE_STAGE)
-                                style = hr_output_stage_style(text_of(columns[c], row));
-                        pad = (int)hr_sub(widths[c], width_of(text ? text : "?"));
-                        printf("%*s", right ? pad : 0, "");
-                        styled(stdout, STDOUT_FILENO, style, text ? text : "?");
-                        printf("%*s%s", last ? 0 : right ? 2 : pad + 2, "", is_cut ? "…" : "");
-                }
-                putchar('\n');
+        if (measure(&c, count) <= c.terminal || c.terminal == 0) {
+                write_lines(&c, count);
+        } else {
+                fold(&c);
+                if (table->heading)
+                        write_folded_heading(&c);
+                for (size_t i = 0; i < count; i++)
+                        write_folded_row(&c, row_at(table, rows, i));
         }
+        scratch_done(&c.scratch);
 }
 
 void hr_output_rows(const struct hr_table *table, const void *rows, size_t count, enum hr_format format)
@@ -470,7 +592,7 @@ void hr_output_text(const char *text)
 {
         size_t size = strlen(text);
 
-        write_escaped(stdout, text, true);
+        hr_text_write_escaped(stdout, text, true);
         if (size > 0 && text[size - 1] != '\n')
                 putchar('\n');
 }
@@ -514,7 +636,7 @@ int hr_output_say(enum hr_style style, const char *format, ...)
         for (char *rest = text, *part; (part = strsep(&rest, "\n"));) {
                 if (part != text && *part)
                         fputs("\n          ", f); /* below the text of the first line */
-                write_escaped(f, part, false);
+                hr_text_write_escaped(f, part, false);
         }
         if (fclose(f) != 0)
                 return -ENOMEM;

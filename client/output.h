@@ -15,7 +15,8 @@ enum hr_style hr_output_stage_style(
 
 enum hr_type {
         HR_TYPE_TEXT,    /* const char *; NULL and "": "-", in JSON null and "" */
-        HR_TYPE_STAGE,   /* the same, in its stage's style */
+        HR_TYPE_CHARS,   /* the same, as a char array in the row */
+        HR_TYPE_STAGE,   /* as TEXT, in its stage's style */
         HR_TYPE_FLAG,    /* bool */
         HR_TYPE_NUMBER,  /* uint64_t; 0 is a number */
         HR_TYPE_PID,     /* uint64_t; 0: none known, null */
@@ -34,8 +35,9 @@ struct hr_field {
         const char *label; /* "label: value" where one row is shown in detail; NULL: not there */
         enum hr_type type;
         size_t offset;  /* in the row */
-        unsigned width; /* at least this wide, in characters */
+        unsigned width; /* of the column, at least; HR_WIDE: a text of any length. Those stand last. */
 };
+#define HR_WIDE UINT32_MAX
 
 struct hr_table {
         const struct hr_field *fields;
@@ -45,14 +47,21 @@ struct hr_table {
 };
 
 enum hr_format {
-        HR_FORMAT_COLUMNS,    /* the last column is cut at the terminal's width */
-        HR_FORMAT_DETAIL,     /* one "label: value" a line */
+        /* A line for each row. On a terminal that is too narrow for that nothing is lost: columns go on lines
+         * below, wide texts are broken between words, the second under the first as "→ text"; only a long
+         * name is cut. */
+        HR_FORMAT_COLUMNS,
+        HR_FORMAT_DETAIL,     /* "label: value" lines; what has no value is left out */
         HR_FORMAT_JSON,       /* an array of objects, always */
         HR_FORMAT_JSON_LINES, /* an object a line: for a stream, which has no end */
 };
 
 /* Writes count rows to stdout. Errors of writing are found by hr_output_finish. */
 void hr_output_rows(const struct hr_table *table, const void *rows, size_t count, enum hr_format format);
+
+#define HR_OUTPUT_TIME_SIZE 40
+uint64_t hr_output_now(void);                            /* CLOCK_REALTIME */
+char *hr_output_time(char *buf, uint64_t realtime_usec); /* as in the tables: local time. Returns buf. */
 
 /* Text from the daemon on stdout: its lines, control characters escaped, with a last newline. */
 void hr_output_text(const char *text);

@@ -7,7 +7,3 @@
 
 int hr_run(const struct hr_verb_info *verb,
         const struct hr_options *o); /* the job's status, or an enum hr_exit */
-
-/* The name that a command gets when it is given none: "python3 script.py" is "script". Always a valid name of
- * a job; buf of HR_NAME_MAX bytes. Returns buf. */
-char *hr_run_name(char *buf, char *const *command);

@@ -18,7 +18,11 @@ struct hr_verb_info {
 
 const struct hr_verb_info *hr_verbs_find(const char *name); /* NULL: none */
 const struct hr_verb_info *hr_verbs_default(void);          /* what a bare `headroom` does */
-int hr_verbs_unknown(const char *name);                     /* says so, with the nearest; HR_EXIT_USAGE */
+/* Says that words[0] is no verb, and what may be meant by all of them (NULL-ended). HR_EXIT_USAGE. */
+int hr_verbs_unknown(char *const *words);
+/* The same of an option that `verb` does not know, but others do; verb NULL: it stands before any. `words`:
+ * the option, and what follows it. */
+int hr_verbs_other_option(enum hr_option option, char *const *words, const char *verb);
 int hr_verbs_check(const struct hr_verb_info *verb,
         const struct hr_options *o);                 /* number of arguments: 0 or HR_EXIT_USAGE */
 int hr_verbs_check_name(const char *name);           /* of a new job; NULL: none given. 0 or HR_EXIT_USAGE */

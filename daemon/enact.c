@@ -24,11 +24,12 @@
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
 #define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for a lock of the kernel's: 17 ms were seen */
+#define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for a lock of the kernel's: 17 ms were seen \
+                                               */
 #define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 #define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
 #define PAGE_BYTES 4096
-#define WIRE_ROOM_BYTES (512 * HR_KIB)        /* a tripwire nearer than this above usage is not armed */
+#define WIRE_ROOM_BYTES (512 * HR_KIB) /* a tripwire nearer than this above usage is not armed */
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
  * processors). */
 #define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC) /* not with the limit so near, */
@@ -132,12 +133,15 @@ static void act_raise(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
                 job->ask = HR_ASK_ROOM;
                 return;
         }
+        if (job->limit_busy)
+                return;
         memset(&q, 0, sizeof(q));
         hr_job_state(job, &state);
         q.op = HR_HELPER_LIMIT;
         q.bytes = bytes;
         q.placement = state.placement;
-        (void)hr_errands_ask(m, &q, job, NULL, NULL); /* it stays held, and the owner is asked after all */
+        /* else it stays held, and the owner is asked after all */
+        job->limit_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
 }
 
 static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
@@ -188,7 +192,7 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
 {
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t limit = job->own_limit_bytes;
-        uint64_t from = job->stands_back ? MAX(limit, job->used_bytes) : limit;
+        uint64_t from = hr_job_stands_back(job) ? MAX(limit, job->used_bytes) : limit;
         uint64_t more =
                 MIN(hr_add(from, MAX(GRANT_LEAST_BYTES, limit / GRANT_SHARE)), job->policy->limit_max_bytes);
 
@@ -197,7 +201,7 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
                 return; /* it has to do with the room that it has */
         job->granted_from_bytes = limit;
         job->own_limit_bytes = more;
-        job->stands_back = false;
+        job->armed.stood_back_bytes = HR_BYTES_NONE;
         snprintf(reason, sizeof(reason), "%s more than its limit, for its own handlers to end it in order",
                 hr_units_format_bytes(text, more - limit));
         hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
@@ -212,9 +216,11 @@ static void stand_back(struct hr_manager *m, struct hr_job *job)
         uint64_t room = hr_sub(m->host.last.available_bytes, m->config->host_reserve_bytes);
         uint64_t reach = m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC * BRAKE1_USEC;
 
-        if (job->kind == HR_KIND_CGROUP1 && !job->stands_back && may_grant(m, job, 0) &&
-                arm_limit(job) == 0)
-                job->stands_back = write_limit(job, hr_add(job->own_limit_bytes, MIN(reach, room))) == 0;
+        if (job->kind != HR_KIND_CGROUP1 || hr_job_stands_back(job) || !may_grant(m, job, 0))
+                return;
+        job->armed.stood_back_bytes = job->own_limit_bytes;
+        if (arm_limit(job) < 0 || write_limit(job, hr_add(job->own_limit_bytes, MIN(reach, room))) < 0)
+                job->armed.stood_back_bytes = HR_BYTES_NONE;
 }
 
 /* One that came to stand above its limit keeps what it has: the kernel would kill it at once. */
@@ -223,13 +229,13 @@ void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
         uint64_t limit = job->own_limit_bytes, current = 0;
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
 
-        if (!job->stands_back || hr_group_read_current(&job->group, &current) != 0)
+        if (!hr_job_stands_back(job) || hr_group_read_current(&job->group, &current) != 0)
                 return;
         if (current < limit) {
-                job->stands_back = write_limit(job, limit) < 0;
+                if (write_limit(job, limit) == 0)
+                        job->armed.stood_back_bytes = HR_BYTES_NONE;
         } else if (job->used_bytes < limit) { /* dropping cache may take a while: the helper's */
-                job->stands_back = false;
-                act_raise(m, job, limit);
+                act_raise(m, job, limit);     /* and then it is set, and no longer stands back */
         } else if (!job->outran) {
                 job->outran = write_limit(job, hr_account_least_limit(current)) == 0;
                 snprintf(reason, sizeof(reason),

@@ -213,7 +213,7 @@ int hr_job_arm(struct hr_job *job)
 static int read_limits(struct hr_job *job, uint64_t now_usec)
 {
         struct hr_group_limits limits;
-        if (job->stands_back ||
+        if (hr_job_stands_back(job) ||
                 (job->limits_usec != 0 && now_usec < job->limits_usec + LIMITS_AGE_USEC))
                 return 0;
         int r = hr_group_read_limits(&job->group, &limits);

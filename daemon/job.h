@@ -53,11 +53,10 @@ struct hr_job {
         const struct hr_policy *policy; /* the configuration's, or own_policy */
         struct hr_policy *own_policy;   /* a copy with what `run` asked for; owned, NULL: none */
         bool fuse_from_start;
-        uint64_t limit_max_bytes;    /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
-        struct hr_host *host;        /* borrowed: its swap is a job's too */
-        uint64_t own_limit_bytes;    /* as set: memory.max, or what the daemon enforces on a tree */
-        bool stands_back; /* v1: its limit in the kernel is higher than own_limit_bytes, for its freeze */
-        bool outran;      /* it came to stand above its limit even so, and that was told */
+        uint64_t limit_max_bytes; /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
+        struct hr_host *host;     /* borrowed: its swap is a job's too */
+        uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
+        bool outran; /* v1: it came to stand above its limit, though that stood back, and that was told */
         uint64_t granted_from_bytes; /* its limit before a reserve was granted for its handlers; 0: none is */
         uint64_t swap_max_bytes;
         uint64_t limits_usec; /* when they were read */
@@ -123,6 +122,12 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret);
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full);
 /* The sample that the ladder judges: the own limit first, then what is shared. */
 void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret);
+
+/* v1: its limit in the kernel is higher than own_limit_bytes, for its freeze. */
+static inline bool hr_job_stands_back(const struct hr_job *job)
+{
+        return job->armed.stood_back_bytes != HR_BYTES_NONE;
+}
 
 /* Records what is about to be set, then nothing else: -errno means it must not be set. */
 int hr_job_arm(struct hr_job *job);

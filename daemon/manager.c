@@ -275,6 +275,8 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         job->state.interrupted = state->armed.interrupted;
         job->peak_bytes = state->armed.peak_bytes;
         job->wire.armed_bytes = HR_BYTES_NONE;
+        if (hr_job_stands_back(job))
+                job->own_limit_bytes = job->armed.stood_back_bytes;
         job->record_fd = strcmp(outcome, "adopted") == 0 ? hr_state_open(m->runtime_dir, job->id) : -1;
         if (job->record_fd < 0)
                 r = hr_state_create(m->runtime_dir, state, &job->record_fd);

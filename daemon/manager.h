@@ -113,7 +113,8 @@ void hr_enact(struct hr_manager *m, struct hr_job *job, const struct hr_sample *
         const struct hr_decision *d);
 void hr_enact_wire(
         struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec);
-void hr_enact_close_up(struct hr_manager *m, struct hr_job *job); /* no freeze is under way: its limit comes back */
+void hr_enact_close_up(
+        struct hr_manager *m, struct hr_job *job); /* no freeze is under way: its limit comes back */
 void hr_enact_nothing(
         struct hr_manager *m, struct hr_job *job); /* everything that is set on it is taken off; it runs */
 

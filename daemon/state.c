@@ -56,11 +56,11 @@ static const struct field {
 static void armed_format(const struct hr_armed *a, char line[HR_STATE_ARMED_SIZE + 1])
 {
         int n = snprintf(line, HR_STATE_ARMED_SIZE,
-                "headroom %d %d %d %d %d %d %u %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                "headroom %d %d %d %d %d %d %u %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
                 " %" PRIu64,
                 HR_STATE_VERSION, a->frozen, a->fused, a->high, a->limit, (int)a->stage, a->phase,
                 a->owner_held, a->interrupted, a->fuse_soft_bytes, a->limit_before_bytes,
-                a->deadline_realtime_usec, a->peak_bytes, a->high_before_bytes);
+                a->deadline_realtime_usec, a->peak_bytes, a->high_before_bytes, a->stood_back_bytes);
         memset(line + n, ' ', (size_t)(HR_STATE_ARMED_SIZE - n));
         line[HR_STATE_ARMED_SIZE - 1] = '\n';
         line[HR_STATE_ARMED_SIZE] = '\0';
@@ -177,7 +177,7 @@ static int next_number(const char **at, uint64_t *ret)
 
 static int armed_parse(const char *line, struct hr_armed *ret)
 {
-        uint64_t n[14];
+        uint64_t n[15];
         if (strncmp(line, "headroom ", 9) != 0)
                 return -EBADMSG;
         const char *at = line + 9;
@@ -204,6 +204,7 @@ static int armed_parse(const char *line, struct hr_armed *ret)
                 .deadline_realtime_usec = n[11],
                 .peak_bytes = n[12],
                 .high_before_bytes = n[13],
+                .stood_back_bytes = n[14],
         };
         return 0;
 }

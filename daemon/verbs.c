@@ -107,8 +107,8 @@ static void verb_run(struct hr_manager *m, struct hr_command *c, struct hr_job *
 }
 
 /* What the administrator's rules give a job that was asked for. The rule, or NULL. */
-static const struct hr_match *follow_rule(
-        struct hr_manager *m, const struct hr_command *c, const struct hr_helper_answer *a, struct hr_state *s)
+static const struct hr_match *follow_rule(struct hr_manager *m, const struct hr_command *c,
+        const struct hr_helper_answer *a, struct hr_state *s)
 {
         const struct hr_match *match = hr_watch_rule(m, a, &s->placement);
         if (!match)
@@ -417,7 +417,8 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
                 (void)hr_job_arm(job); /* told when the record was made, if it could not be */
         }
         job->granted_from_bytes = 0; /* whoever sets a limit means it */
-        job->stands_back = job->outran = false;
+        job->armed.stood_back_bytes = HR_BYTES_NONE;
+        job->outran = false;
         job->own_limit_bytes = bytes;
         job->limits_usec = 0;
         snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));
@@ -691,17 +692,17 @@ static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_jo
                 item(out, "pressure", "missing", "boot with psi=1",
                         "no PSI: the host is watched by the timer alone");
         if (m->user)
-                item(out, "rights", "warning", "install the system service for more",
+                item(out, "rights", "ok", "optional: the system service does more",
                         "not root: own jobs only; a scope needs the user's manager and delegation");
         else
                 item(out, "rights", "ok", "", "root");
         if (hr_unit_systemd_runs())
                 item(out, "systemd", "ok", "", "jobs started from a login get a scope in their user's slice");
         else
-                item(out, "systemd", "missing", "none needed",
-                        "jobs get a group below the caller's own, through libcgroup");
-        item(out, "swap", m->host.last.swap_total_bytes > 0 ? "ok" : "warning",
-                m->host.last.swap_total_bytes > 0 ? "" : "add swap if cold memory should go there",
+                item(out, "systemd", "absent", "",
+                        "not needed: jobs get a group below the caller's own, through libcgroup");
+        item(out, "swap", m->host.last.swap_total_bytes > 0 ? "ok" : "absent",
+                m->host.last.swap_total_bytes > 0 ? "" : "optional: swap gives cold memory a place to go",
                 "%s free of %s", hr_units_format_bytes(a, m->host.last.swap_free_bytes),
                 hr_units_format_bytes(b, m->host.last.swap_total_bytes));
         item(out, "host", "ok", "", "%s available of %s, guard %s, %" PRIu64 " values that made no sense",
@@ -711,9 +712,9 @@ static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_jo
         item(out, "helper", m->helper ? "ok" : "warning",
                 m->helper ? "" : "it is started again within seconds", "%s",
                 m->helper ? "hooks, limits and reclaim" : "it has died");
-        item(out, "matches", m->config->match_count > 0 ? "ok" : "missing",
-                m->config->match_count > 0 ? "" : "see headroom.conf(5), [match NAME]", "%zu [match] rules",
-                m->config->match_count);
+        item(out, "matches", m->config->match_count > 0 ? "ok" : "absent",
+                m->config->match_count > 0 ? "" : "optional: headroom.conf(5), [match NAME]",
+                "%zu [match] rules", m->config->match_count);
         HR_JOBS_FOREACH (m, job) {
                 char why[256], name[300];
                 hr_units_escape(why, sizeof(why), job->why);
@@ -723,7 +724,7 @@ static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_jo
                                 job->kind == HR_KIND_PROCESS ? "start it from a login, or under root's "
                                                                "daemon, for a cgroup of its own"
                                                              : "",
-                                "kind %s: %s; held by %s; tripwire %s", hr_kind_name(job->kind), why,
+                                "kind %s: %s; would be held by %s; tripwire %s", hr_kind_name(job->kind), why,
                                 hr_freezer_name(job->freezer),
                                 job->wire.armed_bytes != HR_BYTES_NONE ? "armed" : "not armed");
         }

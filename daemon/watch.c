@@ -147,13 +147,13 @@ const struct hr_match *hr_watch_rule(
         struct hr_manager *m, const struct hr_helper_answer *a, const struct hr_placement *p)
 {
         const char *unit = p->unit[0] ? p->unit : unit_of(p->cgroup);
-        const struct hr_match *was =
-                hr_config_match(m->config, unit_of(a->from), a->from, a->user, a->group);
+        const struct hr_match *was = hr_config_match(m->config, unit_of(a->from), a->from, a->user, a->group);
         const struct hr_match *is = hr_config_match(m->config, unit, p->cgroup, a->user, a->group);
         return !was || (is && is < was) ? is : was; /* they are in file order */
 }
 
-/* A rule that only observes is a dry run for jobs that nobody asked us to watch; this one's owner has asked. */
+/* A rule that only observes is a dry run for jobs that nobody asked us to watch; this one's owner has asked.
+ */
 void hr_watch_obey(const struct hr_match *match, bool policy_asked, struct hr_state *s)
 {
         if (match->lock || (!policy_asked && strcmp(match->policy, "observe") != 0))

@@ -64,11 +64,35 @@ static int stop_tree(const struct hr_target *t)
         return *t->stopped_count > 0 ? 0 : -ESRCH;
 }
 
+/* Somebody else's SIGCONT (a shell's fg) undoes ours: who runs is stopped again, and who is new too. One that
+ * has not yet taken the first SIGSTOP looks the same: it stays on the list of those that are ours to
+ * continue. */
+static int stop_again(const struct hr_target *t)
+{
+        for (size_t i = 0; i < *t->stopped_count; i++) {
+                struct hr_pid_stat stat;
+                if (hr_process_stat(t->proc_path, t->stopped[i], &stat) == 0 && stat.state != 'T')
+                        (void)hr_signal_one(t, t->stopped[i], SIGSTOP, false); /* else it has just died */
+        }
+        return stop_tree(t);
+}
+
+/* A SIGCONT takes a ctrl-Z away that waits: it is given back, as the other freezers would let it. */
+static void continue_one(const struct hr_target *t, pid_t pid)
+{
+        struct hr_pid_status status;
+        bool ctrl_z = hr_process_status(t->proc_path, pid, &status) == 0 &&
+                      ((status.sig_pending | status.sig_shared_pending) & (1ULL << (SIGTSTP - 1)));
+
+        (void)hr_signal_one(t, pid, SIGCONT, false); /* it may have died: nothing is left to do then */
+        if (ctrl_z)
+                (void)hr_signal_one(t, pid, SIGTSTP, false);
+}
+
 static int continue_tree(const struct hr_target *t)
 {
         for (size_t i = 0; i < *t->stopped_count; i++)
-                (void)hr_signal_one(
-                        t, t->stopped[i], SIGCONT, false); /* it may have died: nothing is left to do then */
+                continue_one(t, t->stopped[i]);
         *t->stopped_count = 0;
         return 0;
 }
@@ -136,6 +160,7 @@ int hr_freeze_complete(const struct hr_target *t, bool *ret)
                         *ret = size >= 6 && memcmp(buf, "FROZEN", 6) == 0;
                 return r;
         case HR_FREEZER_STOP:
+                (void)stop_again(t);
                 *ret = *t->stopped_count > 0; /* signals are taken at the next return to user space */
                 return 0;
         case HR_FREEZER_NONE:

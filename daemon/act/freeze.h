@@ -10,7 +10,8 @@ int hr_freeze(const struct hr_target *t);
 int hr_thaw(const struct hr_target *t);
 /* After a restart: takes every stopped process of the job for one that we stopped. */
 void hr_freeze_adopt(const struct hr_target *t);
-/* *ret: every task has stopped. 0, HR_SENSE_GONE or -errno. */
+/* *ret: every task has stopped. By SIGSTOP, whoever was continued by others is stopped again. 0,
+ * HR_SENSE_GONE or -errno. */
 int hr_freeze_complete(const struct hr_target *t, bool *ret);
 
 const char *hr_freezer_name(enum hr_freezer f); /* "cgroup.freeze", "freezer", "SIGSTOP", "none" */

@@ -24,7 +24,8 @@ enum hr_helper_op {
         HR_HELPER_HOOK,    /* a program, as the owner */
         HR_HELPER_PSS,     /* of pids */
         HR_HELPER_FILE,    /* when `path` was written last and how large it is, as the owner sees it */
-        HR_HELPER_WHO,     /* the names of uid and gid, the cgroup of pid: a directory on the network may let it wait */
+        HR_HELPER_WHO, /* the names of uid and gid, the cgroup of pid: a directory on the network may let it
+                          wait */
         HR_HELPER_NEXT_ID, /* keeps the next free job number on disk */
         HR_HELPER_BYE,     /* the daemon leaves in peace: no guarding; no answer */
 };
@@ -64,7 +65,8 @@ struct hr_helper_answer {
         uid_t uid;                     /* WHO: as asked */
         gid_t gid;
         char user[HR_NAME_MAX], group[HR_NAME_MAX]; /* WHO, PLACE: a number where there is no name */
-        char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known */
+        char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
+                                 */
         int fd;                 /* WIRE: the receiver's from then on; else -1 */
 };
 

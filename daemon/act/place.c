@@ -16,8 +16,8 @@
 /*
  * The places, best first:
  *
- * 1. A login under systemd: a delegated scope in the caller's user-UID.slice, and in it a child `job` with the
- *    limit, since systemd resets what others write on its own units, but not below them.
+ * 1. A login under systemd: a delegated scope in the caller's user-UID.slice, and in it a child `job` with
+ * the limit, since systemd resets what others write on its own units, but not below them.
  *
  * 2. No systemd: a group below the caller's own, through libcgroup; beside v1 memory a twin in the unified
  *    hierarchy (or in v1's freezer), which freezes and kills.
@@ -225,11 +225,14 @@ void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t u
         const char *name, uint64_t limit_bytes, struct hr_placement *ret)
 {
         char own[HR_PATH_MAX], slice[64];
+        struct hr_pid_stat stat;
         int r = -EOPNOTSUPP;
 
         memset(ret, 0, sizeof(*ret));
         ret->freezer = HR_FREEZER_STOP;
-        if (h->memory_version == 0 || h->fixture) {
+        if (hr_process_stat(h->proc, pid, &stat) != 0 || stat.state == 'Z') { /* its cgroup would read "/" */
+                snprintf(ret->why, sizeof(ret->why), "it has ended already");
+        } else if (h->memory_version == 0 || h->fixture) {
                 snprintf(ret->why, sizeof(ret->why), "this system accounts no memory by cgroup");
         } else if (own_cgroup(h, pid, h->memory_version == 2 ? NULL : "memory", own, sizeof(own)) < 0) {
                 snprintf(ret->why, sizeof(ret->why), "its cgroup can't be read");

@@ -66,7 +66,7 @@ static void release_one(const struct hr_state *state, void *userdata)
         uint64_t soft = HR_BYTES_NONE;
         bool fused = false, thawed = false;
 
-        if (!armed->frozen && !armed->high)
+        if (!armed->frozen && !armed->high && armed->stood_back_bytes == HR_BYTES_NONE)
                 return;
         _close_ int control = open_control(rel->hierarchy, p);
         bool has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &group) == 0;
@@ -90,6 +90,8 @@ static void release_one(const struct hr_state *state, void *userdata)
                         0; /* without rights it goes on unfused */
         if (armed->high && has_group)
                 (void)hr_limit_lift_high(&group, armed->high_before_bytes);
+        if (!armed->frozen && armed->stood_back_bytes != HR_BYTES_NONE && has_group)
+                (void)hr_limit_write1(rel->hierarchy->memory, p->cgroup, armed->stood_back_bytes);
         if (armed->frozen && armed->limit && has_group &&
                 p->owned) /* one that runs keeps the limit that it was given */
                 (void)(p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(rel->hierarchy->memory, p->cgroup,
@@ -108,6 +110,7 @@ static void release_one(const struct hr_state *state, void *userdata)
         struct hr_armed left = *armed;
         left.frozen = armed->frozen && !thawed;
         left.high = false;
+        left.stood_back_bytes = HR_BYTES_NONE;
         left.fused = armed->fused || fused;
         left.fuse_soft_bytes = armed->fused ? armed->fuse_soft_bytes : soft;
         left.phase = 0;

@@ -7,21 +7,36 @@
  * Object HR_BUS_PATH, interface HR_BUS_INTERFACE, on the system bus as HR_BUS_NAME and on the socket
  * peer-to-peer. Sizes are bytes (t), HR_BYTES_NONE (2^64-1) for "none"; times microseconds.
  *
- *   Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command) -> s job,
- * s kind, s message pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint not
- * given. Attach(s target, s name, b has_limit, t limit, s policy) -> s job, s message target: a pid, a unit
- * name, or a cgroup's path (below the mount, or absolute with it). Status(s job) -> a HR_BUS_STATUS_STRUCT ""
- * for every job that the caller may see Totals() -> u jobs, t used, u held             what anybody may see
- *   SetLimit(s job, t limit) -> t limit, s message
- *   SetPolicy(s job, s policy) -> s message        another policy for one job
- *   Act(s verb, s job) -> s message                verb: "detach" "trim" "checkpoint" "hold" "interrupt"
- * "kill" Resume(s job, b has_limit, t limit) -> s message Policies(s name) -> s text                     as
- * configuration text; "" for all SetPolicyKey(s policy, s key, s value) -> s message   root only Doctor() ->
- * a(ssss)                            item, state ("ok" "missing" "warning"), detail, remedy Events(u count)
- * -> a HR_BUS_EVENT_STRUCT       the last `count` kept ones (0: all) that the caller may see Subscribe() ->
- * ()                              from now on Event signals come to this peer Follow(s job) -> () as
- * Subscribe, and tells that a `run` shows this job's events signal Event HR_BUS_EVENT_STRUCT's fields sent to
- * subscribers that may see the job property Version s
+ * - Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command)
+ *       -> s job, s kind, s message
+ *       pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint that is not given
+ * - Attach(s target, s name, b has_limit, t limit, s policy) -> s job, s message
+ *       target: a pid, a unit's name, or a cgroup's path (below the mount, or absolute with it)
+ * - Status(s job) -> a HR_BUS_STATUS_STRUCT
+ *       "": every job that the caller may see
+ * - Totals() -> u jobs, t used, u held
+ *       what anybody may see
+ * - SetLimit(s job, t limit) -> t limit, s message
+ * - SetPolicy(s job, s policy) -> s message
+ *       another policy for one job
+ * - Act(s verb, s job) -> s message
+ *       verb: "detach" "trim" "checkpoint" "hold" "interrupt" "kill"
+ * - Resume(s job, b has_limit, t limit) -> s message
+ * - Policies(s name) -> s text
+ *       as configuration text; "": all
+ * - SetPolicyKey(s policy, s key, s value) -> s message
+ *       root only
+ * - Doctor() -> a(ssss)
+ *       item, state ("ok" "missing" "warning" "absent"), detail, remedy
+ * - Events(u count) -> a HR_BUS_EVENT_STRUCT
+ *       the last `count` kept ones (0: all) that the caller may see
+ * - Subscribe() -> ()
+ *       from now on Event signals come to this peer
+ * - Follow(s job) -> ()
+ *       as Subscribe, and tells that a `run` shows this job's events
+ * - signal Event, HR_BUS_EVENT_STRUCT's fields
+ *       to subscribers that may see the job
+ * - property Version s
  *
  * `job` in a request is an id, a name, a unit or a pid; the daemon resolves it among the jobs that the caller
  * may see. Errors: HR_BUS_ERROR_*; each carries a sentence for the person who asked.

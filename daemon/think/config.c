@@ -251,8 +251,11 @@ int hr_config_set_policy_key(struct hr_policy *p, const char *key, const char *v
 
         (void)snprintf(heading, sizeof(heading), "policy %s", p->name);
         if (!k) {
-                (void)snprintf(text, text_size, "[%s] %s: unknown key", heading,
-                        hr_units_escape(escaped, sizeof(escaped), key));
+                const struct hr_config_key *meant = hr_config_table_nearest(HR_CONFIG_POLICY, key);
+
+                (void)snprintf(text, text_size, "[%s] %s: unknown key%s%s%s", heading,
+                        hr_units_escape(escaped, sizeof(escaped), key), meant ? ", did you mean " : "",
+                        meant ? meant->name : "", meant ? "?" : "");
                 return -ENOENT;
         }
         r = hr_config_table_set(k, &changed, value, host_total_bytes);

@@ -210,10 +210,14 @@ static void begin_section(struct parser *p, const char *word, const char *name)
         } else
                 known = false;
 
-        if (!known)
+        if (!known) {
+                const char *meant = hr_config_table_nearest_section(word);
+
                 complain(p, HR_PROBLEM_WARNING, p->line,
-                        "[%s]: unknown section, takes daemon, host, policy NAME or match NAME", p->heading);
-        else if (seen && *seen > 0)
+                        "[%s]: unknown section, takes daemon, host, policy NAME or match NAME%s%s%s",
+                        p->heading, meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+        }
+        if (seen && *seen > 0)
                 complain(p, HR_PROBLEM_WARNING, p->line, "[%s]: repeated section, the one at line %u counts",
                         p->heading, *seen);
         else if (seen) {
@@ -251,9 +255,12 @@ static void take_heading(struct parser *p, char *line)
         begin_section(p, word, name);
 }
 
-/* The hint for a key in the wrong section: ", it belongs to [daemon]", or nothing. */
-static const char *belongs_to(char *buf, size_t size, const char *name)
+/* The hint for a key that its section does not know: ", it belongs to [daemon]", ", did you mean hold?", or
+ * nothing. */
+static const char *hint_for_key(char *buf, size_t size, enum hr_config_section in, const char *name)
 {
+        const struct hr_config_key *nearest;
+
         for (enum hr_config_section section = 0; section < HR_CONFIG_SECTION_COUNT; section++)
                 if (hr_config_table_find(section, name)) {
                         (void)snprintf(buf, size, ", it belongs to [%s%s]",
@@ -261,7 +268,11 @@ static const char *belongs_to(char *buf, size_t size, const char *name)
                                 section == HR_CONFIG_POLICY || section == HR_CONFIG_MATCH ? " NAME" : "");
                         return buf;
                 }
-        return "";
+        nearest = hr_config_table_nearest(in, name);
+        if (!nearest)
+                return "";
+        (void)snprintf(buf, size, ", did you mean %s?", nearest->name);
+        return buf;
 }
 
 /* Calls back what inih made of a key's line. Always 1: problems are reported here, inih goes on. */
@@ -287,7 +298,7 @@ static int take_key(void *userdata, const char *section HR_UNUSED, const char *n
         key = hr_config_table_find(p->section, name);
         if (!key) {
                 complain(p, HR_PROBLEM_WARNING, p->line, "[%s] %s: unknown key%s", p->heading, escaped,
-                        belongs_to(text, sizeof(text), name));
+                        hint_for_key(text, sizeof(text), p->section, name));
                 return 1;
         }
         if (p->key_line[key - keys] > 0) {

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "think/words.h"
+
 /*
  * The keys of the configuration, once. Each row says where a value lives, its type, range and default, and
  * why it is there; all that knows keys is driven by these rows: the parser, its messages, the dump, the
@@ -143,6 +145,28 @@ const struct hr_config_key *hr_config_table_find(enum hr_config_section section,
                 if (keys[i].section == section && strcmp(keys[i].name, name) == 0)
                         return &keys[i];
         return NULL;
+}
+
+const struct hr_config_key *hr_config_table_nearest(enum hr_config_section section, const char *name)
+{
+        const struct hr_config_key *nearest = NULL;
+        unsigned best = HR_WORDS_FAR;
+
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (keys[i].section == section && hr_words_nearer(name, keys[i].name, &best))
+                        nearest = &keys[i];
+        return nearest;
+}
+
+const char *hr_config_table_nearest_section(const char *word)
+{
+        const char *nearest = NULL;
+        unsigned best = HR_WORDS_FAR;
+
+        for (size_t i = 0; i < ELEMENTSOF(section_names); i++)
+                if (hr_words_nearer(word, section_names[i], &best))
+                        nearest = section_names[i];
+        return nearest;
 }
 
 /* Would the value, written into a file, be read back as it is? */

@@ -31,6 +31,9 @@ const char *hr_config_table_section_name(enum hr_config_section section); /* "da
 /* All keys, those of one section side by side. Below HR_CONFIG_KEYS_MAX. */
 const struct hr_config_key *hr_config_table(size_t *ret_count);
 const struct hr_config_key *hr_config_table_find(enum hr_config_section section, const char *name);
+/* The key or section that a wrong word may have meant; NULL: none is near. */
+const struct hr_config_key *hr_config_table_nearest(enum hr_config_section section, const char *name);
+const char *hr_config_table_nearest_section(const char *word);
 
 /*
  * Sets the field of *base (its section's struct). The value must spell back into a line that parses:

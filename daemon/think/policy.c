@@ -67,27 +67,30 @@ static void HR_PRINTF(5, 6) note(
         va_end(ap);
 }
 
-static void format_left(char *buf, size_t size, const struct hr_candidate *c)
+/* "growing 20.0 MiB/s, 1 to 3 min left at this pace". Of a job that stands still, or is being stopped, a pace
+ * says nothing. */
+static const char *pace(const struct step *s, char *buf, size_t size)
 {
-        char least[HR_TEXT_SIZE_MAX], most[HR_TEXT_SIZE_MAX];
-        if (c->left_min_usec == HR_USEC_NEVER) {
-                snprintf(buf, size, "not growing");
-                return;
-        }
-        hr_units_format_time(least, c->left_min_usec);
-        hr_units_format_time(most, c->left_max_usec);
-        if (c->left_max_usec == HR_USEC_NEVER || strcmp(least, most) == 0)
-                snprintf(buf, size, "%s left at this pace", least);
+        const struct hr_candidate *c = s->binding;
+        char rate[HR_TEXT_SIZE_MAX], left[HR_TEXT_SIZE_MAX];
+
+        buf[0] = '\0';
+        if (c->growth_bytes_per_second == 0 || s->in->frozen || (s->out->actions & HR_ACT_FREEZE))
+                return buf;
+        hr_units_format_bytes(rate, c->growth_bytes_per_second);
+        if (c->left_min_usec == HR_USEC_NEVER)
+                snprintf(buf, size, ", growing %s/s", rate);
         else
-                snprintf(buf, size, "%s to %s left at this pace", least, most);
+                snprintf(buf, size, ", growing %s/s, %s left at this pace", rate,
+                        hr_units_format_estimate(left, c->left_min_usec, c->left_max_usec));
+        return buf;
 }
 
-/* "388.0 MiB of 400 MiB used (97.0 %), growing 20.0 MiB/s, 0.6 s left at this pace" */
+/* "388.0 MiB of 400 MiB used (97.0 %), growing 20.0 MiB/s, less than a second left at this pace" */
 static const char *numbers(const struct step *s, char *buf, size_t size)
 {
         const struct hr_candidate *c = s->binding;
-        char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX], level[HR_TEXT_SIZE_MAX], rate[HR_TEXT_SIZE_MAX],
-                left[96];
+        char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX], level[HR_TEXT_SIZE_MAX], growth[96];
         if (!c) {
                 snprintf(buf, size, "%s used, no limit",
                         hr_units_format_bytes(used, s->in->sample->used_bytes));
@@ -96,16 +99,12 @@ static const char *numbers(const struct step *s, char *buf, size_t size)
         hr_units_format_bytes(used, c->used_bytes);
         hr_units_format_bytes(limit, c->limit_bytes);
         hr_units_format_level(level, s->ratio);
-        format_left(left, sizeof(left), c);
         const char *whose = c->source == HR_SOURCE_ANCESTOR   ? "the limit shared with others: "
                             : c->source != HR_SOURCE_HOST     ? ""
                             : s->ratio >= HOST_FULL_PERMYRIAD ? "the host is full, not your limit: "
                                                               : "the host's memory: ";
-        if (c->growth_bytes_per_second > 0)
-                snprintf(buf, size, "%s%s of %s used (%s), growing %s/s, %s", whose, used, limit, level,
-                        hr_units_format_bytes(rate, c->growth_bytes_per_second), left);
-        else
-                snprintf(buf, size, "%s%s of %s used (%s)", whose, used, limit, level);
+        snprintf(buf, size, "%s%s of %s used (%s)%s", whose, used, limit, level,
+                pace(s, growth, sizeof(growth)));
         return buf;
 }
 #define NUMBERS(s) numbers((s), (char[200]){0}, 200)

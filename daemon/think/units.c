@@ -361,6 +361,62 @@ char *hr_units_format_time(char *buf, uint64_t usec)
         return buf;
 }
 
+/* To the steps that people count in, so that an estimate does not look like a measurement. Chosen, not tuned.
+ */
+static uint64_t round_as_said(uint64_t usec)
+{
+        static const struct {
+                uint64_t below, step;
+        } rows[] = {
+                {10 * HR_USEC_PER_SEC, HR_USEC_PER_SEC},
+                {USEC_PER_MIN, 5 * HR_USEC_PER_SEC},
+                {3 * USEC_PER_MIN, USEC_PER_MIN / 2},
+                {10 * USEC_PER_MIN, USEC_PER_MIN},
+                {USEC_PER_HOUR, 5 * USEC_PER_MIN},
+                {3 * USEC_PER_HOUR, USEC_PER_HOUR / 2},
+                {USEC_PER_DAY, USEC_PER_HOUR},
+        };
+        uint64_t step = USEC_PER_DAY;
+
+        for (size_t i = ELEMENTSOF(rows); i-- > 0;)
+                if (usec < rows[i].below)
+                        step = rows[i].step;
+        return (usec / step + (usec % step >= step / 2)) * step; /* no overflow: 2^64 - 1 is rounded down */
+}
+
+char *hr_units_format_estimate(char *buf, uint64_t least_usec, uint64_t most_usec)
+{
+        char least[HR_TEXT_SIZE_MAX], most[HR_TEXT_SIZE_MAX], *unit;
+
+        if (least_usec == HR_USEC_NEVER) {
+                memcpy(buf, "never", sizeof("never"));
+                return buf;
+        }
+        if (most_usec < HR_USEC_PER_SEC || (most_usec == HR_USEC_NEVER && least_usec < HR_USEC_PER_SEC)) {
+                memcpy(buf, "less than a second", sizeof("less than a second"));
+                return buf;
+        }
+        hr_units_format_time(least, round_as_said(least_usec));
+        if (most_usec == HR_USEC_NEVER) {
+                snprintf(buf, HR_TEXT_SIZE_MAX, "%s or more", least);
+                return buf;
+        }
+        hr_units_format_time(most, round_as_said(MAX(most_usec, least_usec)));
+        if (least_usec < HR_USEC_PER_SEC) {
+                snprintf(buf, HR_TEXT_SIZE_MAX, "up to %s", most);
+                return buf;
+        }
+        if (strcmp(least, most) == 0) {
+                snprintf(buf, HR_TEXT_SIZE_MAX, "about %s", most);
+                return buf;
+        }
+        unit = strchr(least, ' '); /* "1 min" to "3 min": said once */
+        if (unit && !strchr(unit + 1, ' ') && strcmp(unit, most + strcspn(most, " ")) == 0)
+                *unit = '\0';
+        snprintf(buf, HR_TEXT_SIZE_MAX, "%s to %s", least, most);
+        return buf;
+}
+
 char *hr_units_format_level(char *buf, uint32_t permyriad)
 {
         if (permyriad == HR_PERMYRIAD_OFF)

@@ -35,6 +35,9 @@ int hr_units_parse_bool(const char *text, bool *ret);
 char *hr_units_format_bytes(char *buf, uint64_t bytes); /* "388.0 MiB", "max"; exact multiples: "400 MiB" */
 char *hr_units_format_time(char *buf, uint64_t usec); /* "12 s", "3 min 20 s", "2 h 5 min", "3 d", "never" */
 char *hr_units_format_level(char *buf, uint32_t permyriad); /* "97.0 %", "off" */
+/* A time that is estimated, as a person would say it: "less than a second", "about 2 min", "1 to 3 min",
+ * "up to 20 s", "1 min or more" (most_usec is HR_USEC_NEVER), "never" (both are). */
+char *hr_units_format_estimate(char *buf, uint64_t least_usec, uint64_t most_usec);
 
 /* The same, spelled so that the parsers above take it back without loss ("400M", "1073741825B"-like forms are
  * avoided: a size that is no whole KiB is written in bytes with the unit "B"). Used by --dump-config. */

@@ -12,7 +12,9 @@
  *   event JOB NAME STAGE PREVIOUS USED LIMIT ACTION OUTCOME REASON HINT    happens now
  *   forget JOB                              it has ended
  *   drop                                    all connections close
- * After each line it says "done" on stdout. It ends with stdin.
+ *   full COUNT                              so many more connections are closed at once
+ * A job is of the stage of its last event, and frozen in "hold". After each line it says "done" on stdout. It
+ * ends with stdin.
  */
 
 #include <errno.h>
@@ -58,7 +60,7 @@ static struct daemon {
         size_t job_count;
         struct event events[EVENTS_MAX];
         char hints[EVENTS_MAX][WORD_MAX];
-        size_t event_count;
+        size_t event_count, full_count;
         struct peer peers[PEERS_MAX];
         char kind[16], refusal[64], message[WORD_MAX];
 } daemon_state = {.kind = "cgroup2"};
@@ -389,6 +391,11 @@ static int on_peer(
         client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0)
                 return 0;
+        if (daemon_state.full_count > 0) {
+                daemon_state.full_count--;
+                hr_close(client);
+                return 0;
+        }
         while (peer < daemon_state.peers + PEERS_MAX && peer->bus && sd_bus_is_open(peer->bus) > 0)
                 peer++;
         if (peer == daemon_state.peers + PEERS_MAX) {
@@ -455,6 +462,9 @@ static void happen(char *const *words)
         e->used_bytes = strtoull(words[5] ? words[5] : "0", NULL, 10);
         e->limit_bytes = strtoull(words[6] ? words[6] : "0", NULL, 10);
         copy(d->hints[d->event_count], WORD_MAX, words[10]);
+        for (size_t i = 0; i < d->job_count; i++)
+                if (strcmp(d->jobs[i].id, words[1]) == 0)
+                        copy(d->jobs[i].stage, sizeof(d->jobs[i].stage), words[3]);
         emit(d->event_count++);
 }
 
@@ -489,6 +499,8 @@ static void obey(char *line)
                 for (size_t p = 0; p < PEERS_MAX; p++)
                         if (d->peers[p].bus)
                                 drop_peer(&d->peers[p]);
+        } else if (strcmp(words[0], "full") == 0 && words[1]) {
+                d->full_count = strtoul(words[1], NULL, 10);
         } else {
                 printf("what is %s?\n", words[0]);
         }

@@ -162,8 +162,9 @@ def match_locked(s):
 @scenario("cgroup", "process")
 def match_of_a_run(s):
     """A rule reaches a job started with `run`: its policy unless another is asked for, its limit, and its lock."""
-    who = "nobody" if s.user else "root"
-    s.daemon(f"[policy soft]\nnotice = 60%\n[match tests]\nuser = {who}\npolicy = soft\nlimit = 72M\n")
+    # Nobody else's cgroup may fit: a limit would be set on it.
+    where = "user = nobody" if s.user else f"user = root\ncgroup = {s.memory}/headroom-*"
+    s.daemon(f"[policy soft]\nnotice = 60%\n[match tests]\n{where}\npolicy = soft\nlimit = 72M\n")
     run = s.program("nap", "--to", "10", "--rest", "60", limit=None)
     same("by the rule", run.wait_watched()["policy"], "soft")
     wait_until("limited by the rule", lambda: s.own_limit(run.name) == 72 * MIB, detail=run.explain)
@@ -176,7 +177,7 @@ def match_of_a_run(s):
 @scenario("cgroup", "process")
 def match_observes_no_run(s):
     """A rule that only observes is a dry run for what nobody asked to watch: `run` is watched as always."""
-    s.daemon(f"[match tests]\nuser = {'nobody' if s.user else 'root'}\n")
+    s.daemon("[match tests]\n" + ("user = nobody\n" if s.user else f"user = root\ncgroup = {s.memory}/headroom-*\n"))
     run = s.program("nap", "--to", "10", "--rest", "60")
     same("policy", run.wait_watched()["policy"], "default")
 

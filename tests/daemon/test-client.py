@@ -204,7 +204,7 @@ def unreachable(fake):
     fake.stop()
     status, out, err = fake.client("status")
     same("status", (status, out), (3, ""))
-    check("says what to type", fake.socket in err and "systemctl start headroomd" in err, err)
+    check("says what to type", fake.socket in err and "start it with: headroomd" in err, err)
     status, out, err = fake.client("run", "true")
     same("run", status, 125)
     check("says --unwatched", "--unwatched" in err, err)
@@ -221,6 +221,42 @@ def unreachable(fake):
     threading.Thread(target=lambda: deaf.accept()[0].sendall(b"\0nonsense\r\n" * 99), daemon=True).start()
     same("nonsense", fake.client("status", "--socket", fake.socket + ".deaf")[0], 3)
     deaf.close()
+
+
+def unreachable_hints(fake):
+    """What is said to start a daemon with makes one where the client looks, whatever it was told of sockets."""
+    fake.stop()
+    bare = {"PATH": os.environ["PATH"]}
+    user = "" if os.getuid() == 0 else " --user"
+    odd = os.path.join(fake.directory, "a b/bus")
+    system = not os.path.exists("/run/headroom/bus")
+    cases = [
+        ("named", {"HEADROOM_SOCKET": fake.socket}, [], f"headroomd{user} --socket {fake.socket} &", True),
+        ("odd name", {"HEADROOM_SOCKET": odd}, [], f"headroomd{user} --socket '{odd}' &", True),
+        ("option", {"HEADROOM_SOCKET": odd}, ["--socket", "x/(1)/bus"], f"headroomd{user} --socket 'x/(1)/bus' &", False),
+        ("of a login", {"XDG_RUNTIME_DIR": fake.directory}, [], f"or headroomd{user} &", False),
+        ("of no login", {}, [], "headroomd --user --socket \"$HEADROOM_SOCKET\" &" if user else "or headroomd &", False),
+    ]
+    for name, environment, words, text, unset in cases if system else cases[:3]:
+        done = subprocess.run([CLIENT, "status", *words], env={**bare, **environment}, cwd=fake.directory, text=True,
+                              capture_output=True, check=False)
+        same(name, done.returncode, 3)
+        check(name, text in done.stderr and ("unset HEADROOM_SOCKET" in done.stderr) == unset, done.stderr)
+
+
+def no_more_connections(fake):
+    """A daemon that is full of this user's connections is tried again: in silence at first, and not for ever."""
+    fake.tell("full", 4)
+    same("soon", fake.client("run", "echo", "in"), (0, "in\n", ""))
+    fake.tell("full", 11)
+    status, out, err = fake.client("run", "echo", "in")
+    same("later", (status, out), (0, "in\n"))
+    check("later, said once", err.count("no more connections") == 1 and err.count("\n") == 1, err)
+    fake.tell("full", 10000)
+    begin = time.monotonic()
+    status, _, err = fake.client("status")
+    check("never", status == 3 and 4 < time.monotonic() - begin < 10, (status, time.monotonic() - begin))
+    check("never, said", "too many" in err and "try again" in err and "start it" not in err, err)
 
 
 def status_views(fake):
@@ -545,7 +581,7 @@ def run_subreaper(fake):
 def terminal_line(fake):
     """On a terminal the first line says what is watched; stages are coloured."""
     terminal = Terminal(fake, [CLIENT, "run", "--limit", "8G", "--name", "ana", "sleep", "1"])
-    terminal.expect(r"headroom: j1 \(ana\) is watched, limit 8 GiB, policy default\r\n")
+    terminal.expect(r"headroom: j1 \(ana\) is watched, limit 8 GiB \(8589934592 bytes\), policy default\r\n")
     fake.wait_for("Follow")
     fake.event("j1", "trim", "notice", "trim", "done", "80 %")
     terminal.expect(r"\x1b\[1;33mheadroom: j1 \(ana\): 80 %\x1b\[0m\r\n")
@@ -612,6 +648,71 @@ def terminal_ctrl_z(fake):
     terminal.wait()
 
 
+def terminal_ctrl_z_held(fake):
+    """ctrl-Z to a job that is held: run says so and stops alone; the job stops once it goes on; fg continues both."""
+    def press(*expected):
+        terminal.type("\x1a")
+        for text in expected:
+            terminal.expect(text)
+        terminal.expect("Stopped")
+        terminal.expect("ready> ")
+
+    def fg(*expected):
+        terminal.type("fg\r")
+        terminal.expect("run -- .*\r\n")
+        for text in expected:
+            terminal.expect(text)
+
+    def hold(job):
+        fake.event(job, "hold", "trim", "freeze", "done", "held at 97 %", f"answer: headroom resume {job} --limit 6M")
+        terminal.expect("held at 97 %; answer: .*\r\n")
+
+    def go_on(job):
+        fake.event(job, "ok", "hold", "thaw", "done", "goes on")
+        with open(os.path.join(fake.directory, "go-on"), "w", encoding="ascii"):
+            pass
+
+    # Stands for a frozen one: no signal reaches it until it goes on.
+    script = "import os, signal as s, time\ns.pthread_sigmask(s.SIG_BLOCK, [s.SIGTSTP])\n" \
+             "open('pid', 'w').write(str(os.getpid()))\nprint('begun', flush=True)\n" \
+             "while not os.path.exists('go-on'): time.sleep(0.01)\n" \
+             "s.pthread_sigmask(s.SIG_UNBLOCK, [s.SIGTSTP])\nprint('done')\n"
+    with open(os.path.join(fake.directory, "job.py"), "w", encoding="ascii") as file:
+        file.write(script)
+    terminal = Terminal(fake, SHELL)
+    terminal.expect("ready> ")
+    terminal.type("$H run -- python3 job.py\r")
+    terminal.expect("begun\r\n")
+    hold("j1")
+    told = r"is held, and stops once it goes on; answer: headroom resume j1 --limit 6M, then fg.*\r\n"
+    press(told)
+    fg("is still held; answer: headroom resume j1 --limit 6M")
+    press(told)
+    fake.stop()  # without a daemon it stays held
+    fg("the daemon is gone")
+    press(told)
+    fake.start()
+    with open(os.path.join(fake.directory, "pid"), encoding="ascii") as file:
+        stat = f"/proc/{file.read()}/stat"
+    go_on("j1")
+    wait_until("it stops", lambda: open(stat, encoding="ascii").read().split()[2] == "T")
+    fg("done")
+    terminal.expect("ready> ")
+    os.unlink(os.path.join(fake.directory, "go-on"))
+    fake.calls = []
+    terminal.type("$H run -- python3 job.py\r")
+    terminal.expect("begun\r\n")
+    terminal.type("\x1a")  # before anything is known of a hold
+    time.sleep(0.2)
+    hold("j1")
+    terminal.expect("is held, and stops once it goes on")
+    terminal.expect("Stopped")
+    go_on("j1")
+    fg("done")
+    terminal.type("exit\r")
+    terminal.wait()
+
+
 def terminal_foreground(fake):
     """A job that took the terminal and was killed leaves it to the shell; a shell works as a job."""
     terminal = Terminal(fake, SHELL)
@@ -657,9 +758,10 @@ def terminal_hangs_up(fake):
 
 
 SCENARIOS = [
-    exit_statuses, unreachable, status_views, limits, deeds, policy_check, help_texts, events,
+    exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, policy_check, help_texts, events,
     run_statuses, run_request, run_inherits, run_in_pipes, run_signals, run_in_background, run_events,
     run_without_daemon, run_detached, run_subreaper, terminal_line, terminal_ctrl_c, terminal_ctrl_z,
+    terminal_ctrl_z_held,
     terminal_foreground, terminal_hangs_up,
 ]
 

@@ -24,10 +24,13 @@ sys.dont_write_bytecode = True
 import jobs_kit
 import jobs_answers  # noqa: F401  each registers its scenarios
 import jobs_finding  # noqa: F401
+import jobs_hardship  # noqa: F401
 import jobs_ladder  # noqa: F401
 import jobs_life  # noqa: F401
 import jobs_saving  # noqa: F401
+import jobs_terminal  # noqa: F401
 import jobs_trees  # noqa: F401
+import jobs_words  # noqa: F401
 
 counts = {"ok": 0, "not ok": 0, "skip": 0}
 print_lock = threading.Lock()

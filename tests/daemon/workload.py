@@ -66,10 +66,12 @@ def take_signals(o, data):
 
 
 def grow(o):
-    """Keeps all that it makes: --rate MB/s (0: full speed) up to --to MiB of its own memory, then --rest seconds."""
+    """Keeps all that it makes: --start MiB, then --rate MB/s (0: full speed) up to --to MiB, then --rest seconds."""
     data = Data(o.state)
     take_signals(o, data)
-    started = time.monotonic()
+    if o.start:
+        data.add(o.start * MIB)
+    started = time.monotonic() - (data.bytes / (o.rate * 1e6) if o.rate else 0)
     try:
         while rss_anon() < o.to * MIB:
             data.add(o.step << 10)
@@ -189,7 +191,7 @@ def named(o):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    for option, kind, default in [("--to", int, 0), ("--rate", float, 0), ("--step", int, 1024), ("--rest", float, 0),
+    for option, kind, default in [("--start", int, 0), ("--to", int, 0), ("--rate", float, 0), ("--step", int, 1024), ("--rest", float, 0),
                                   ("--size", int, 8), ("--total", int, 256), ("--children", int, 6)]:
         parser.add_argument(option, type=kind, default=default)
     for option in ("--state", "--folder", "--usr1", "--reached"):

@@ -372,21 +372,28 @@ static void test_problems(void **state HR_UNUSED)
                         "2: a line of "},
 
                 {"unknown key", TEXT("[policy a]\nholdd = 97%\ngrace = 1s\n"), 0, 1,
-                        "~2: [policy a] holdd: unknown key\n"},
+                        "~2: [policy a] holdd: unknown key, did you mean hold?\n"},
+                {"unknown key, unlike any", TEXT("[policy a]\nmemory = 97%\n"), 0, 1,
+                        "~2: [policy a] memory: unknown key\n"},
+                {"unknown key, near to one of another section", TEXT("[host]\nhodl = 97%\n"), 0, 1,
+                        "~2: [host] hodl: unknown key\n"},
                 {"unknown key, escaped", TEXT("[policy a]\nho\033ld = 97%\n"), 0, 1,
-                        "~2: [policy a] ho\\x1bld: unknown key\n"},
+                        "~2: [policy a] ho\\x1bld: unknown key, did you mean hold?\n"},
                 {"key of another section", TEXT("[policy a]\njobs_max = 97%\n"), 0, 1,
                         "~2: [policy a] jobs_max: unknown key, it belongs to [daemon]\n"},
                 {"key of a named section", TEXT("[daemon]\nhold = 97%\n"), 0, 1,
                         "~2: [daemon] hold: unknown key, it belongs to [policy NAME]\n"},
                 {"key in capitals", TEXT("[policy a]\nHold = 97%\n"), 0, 1,
-                        "~2: [policy a] Hold: unknown key\n"},
+                        "~2: [policy a] Hold: unknown key, did you mean hold?\n"},
                 {"key before a section", TEXT("hold = 97%\n"), 0, 1,
                         "~1: hold: unknown key, it stands before the first section\n"},
                 {"repeated key", TEXT("[policy a]\nhold = 97%\n\nhold = 140%\n"), 0, 1,
                         "~4: [policy a] hold: repeated key, the one at line 2 counts\n"},
                 {"unknown section", TEXT("[policies a]\nhold = 140%\nx = 1\n"), 0, 1,
                         "~1: [policies a]: unknown section, takes daemon, host, policy NAME or match NAME\n"},
+                {"unknown section, near to one", TEXT("[polcy a]\nhold = 97%\n"), 0, 1,
+                        "~1: [polcy a]: unknown section, takes daemon, host, policy NAME or match NAME; did "
+                        "you mean policy?\n"},
                 {"unknown section without keys", TEXT("\n[]\n"), 0, 1, "~2: []: unknown section"},
                 {"a name too many", TEXT("[daemon x]\n"), 0, 1, "~1: [daemon x]: unknown section"},
                 {"repeated section", TEXT("[policy a]\nhold = 97%\n[host]\n[policy a]\nhold = 140%\n"), 0, 1,
@@ -409,7 +416,7 @@ static void test_problems(void **state HR_UNUSED)
                         "1: [match a]: tests nothing"},
                 {"several", TEXT("[policy a]\nhold = 140%\nholdd = 1\n[b]\n[host]\nguard = x\n"), 2, 2,
                         "2: [policy a] hold = 140%: out of range, takes 0% to 100% or off\n"
-                        "~3: [policy a] holdd: unknown key\n"
+                        "~3: [policy a] holdd: unknown key, did you mean hold?\n"
                         "~4: [b]: unknown section, takes daemon, host, policy NAME or match NAME\n"
                         "6: [host] guard = x: not accepted, takes yes or no\n"},
         };
@@ -653,7 +660,8 @@ static void test_set_policy_key(void **state HR_UNUSED)
                 const char *text;
         } table[] = {
                 {"good", "grace", "5s", 0, ""},
-                {"unknown", "grac\ne", "5s", -ENOENT, "[policy default] grac\\x0ae: unknown key"},
+                {"unknown", "grac\ne", "5s", -ENOENT,
+                        "[policy default] grac\\x0ae: unknown key, did you mean grace?"},
                 {"of another section", "jobs_max", "5", -ENOENT, "[policy default] jobs_max: unknown key"},
                 {"unit", "grace", "5", -EUCLEAN,
                         "[policy default] grace = 5: a number without a unit, takes "},

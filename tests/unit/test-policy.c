@@ -155,6 +155,8 @@ static void check(const char *name, const struct job *j)
         for (size_t i = 0; i < d->note_count; i++) {
                 EXPECT_TRUE(name, d->notes[i].action && d->notes[i].outcome);
                 EXPECT_WITHIN(name, strlen(d->notes[i].reason), 10, sizeof(d->notes[i].reason) - 1);
+                if (j->in.frozen)
+                        EXPECT_FALSE(name, strstr(d->notes[i].reason, "growing"));
         }
         EXPECT_FALSE(name, (d->actions & HR_ACT_FREEZE) && (d->actions & HR_ACT_THAW));
         if (j->in.means.observe_only || (j->policy.observe && j->in.ask == HR_ASK_NOTHING))
@@ -906,15 +908,23 @@ static void reasons(void **state HR_UNUSED)
         look(&j, "reasons", &(struct look){1000, 7000, 100, NULL});
         assert_int_equal(j.decision.notes[0].stage, HR_STAGE_NOTICE);
         assert_int_equal(j.decision.notes[0].previous, HR_STAGE_OK);
-        assert_non_null(strstr(j.decision.notes[0].reason, "70.0 %"));
-        assert_non_null(strstr(j.decision.notes[0].reason, "100 MiB/s"));
-        assert_non_null(strstr(j.decision.notes[0].reason, "30 s left"));
+        assert_string_equal(j.decision.notes[0].reason,
+                "6.8 GiB of 9.8 GiB used (70.0 %), growing 100 MiB/s, about 30 s left at this pace");
         look(&j, "reasons", &(struct look){1000, 9000, 100, NULL});
         assert_non_null(strstr(j.decision.notes[0].reason, "no method is set"));
 
         job_init(&j, "reasons", NULL, NULL, 0);
         look(&j, "reasons", &(struct look){1000, 3000, 0, NULL, .host = 9700, .host_pace = 100});
         assert_non_null(strstr(j.decision.notes[0].reason, "the host is full, not your limit"));
+
+        job_init(&j, "held", NULL, NULL, 0); /* what stands still has no pace, whatever its history says */
+        look(&j, "held", &(struct look){1000, 9700, 100, NULL});
+        look(&j, "held", &(struct look){2, 9712, 100, "held hold freeze freeze:done"});
+        assert_string_equal(j.decision.notes[0].reason,
+                "held just before its limit, nothing is lost; 9.5 GiB of 9.8 GiB used (97.1 %); waits at "
+                "most 3 d");
+        look(&j, "held", &(struct look){1000, 9712, 100, NULL, .ask = HR_ASK_RESUME});
+        assert_null(strstr(j.decision.notes[0].reason, "pace"));
 }
 
 /* ---- thresholds and weights ---- */

@@ -27,6 +27,7 @@ static void sample(struct hr_state *s)
                 .fuse_soft_bytes = HR_BYTES_NONE,
                 .limit_before_bytes = 400 * HR_MIB,
                 .high_before_bytes = 300 * HR_MIB,
+                .stood_back_bytes = 350 * HR_MIB,
                 .deadline_realtime_usec = 1700000000000000,
                 .peak_bytes = 388 * HR_MIB,
         };
@@ -65,6 +66,7 @@ static void expect_same(const char *name, const struct hr_state *got, const stru
         SAME(armed.fuse_soft_bytes);
         SAME(armed.limit_before_bytes);
         SAME(armed.high_before_bytes);
+        SAME(armed.stood_back_bytes);
         SAME(armed.deadline_realtime_usec);
         SAME(armed.peak_bytes);
         SAME_TEXT(id);
@@ -126,7 +128,7 @@ static void there_and_back(void **state HR_UNUSED)
         s.leader = INT32_MAX;
         s.leader_start_ticks = s.own_limit_bytes = UINT64_MAX;
         s.armed = (struct hr_armed){true, true, true, true, HR_STAGE_KILL, UINT32_MAX, true, true, UINT64_MAX,
-                UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+                UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
         s.fuse = s.locked = s.attached = s.matched = true;
         s.placement.freezer = HR_FREEZER_STOP;
         s.placement.kind = HR_KIND_PROCESS;
@@ -357,7 +359,8 @@ static void arms_in_place(void **state HR_UNUSED)
         for (int i = 0; i < 4; i++) {
                 s.armed = i % 2 ? (struct hr_armed){.stage = HR_STAGE_OK}
                                 : (struct hr_armed){true, true, true, true, HR_STAGE_KILL, UINT32_MAX, true,
-                                          true, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+                                          true, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+                                          UINT64_MAX};
                 assert_int_equal(hr_state_arm(fd, &s.armed), 0);
                 assert_int_equal(hr_state_each(d.path, find, &f), 0);
                 expect_same("armed", &f.last, &s);

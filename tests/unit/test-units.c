@@ -257,6 +257,48 @@ static void format_time(void **state HR_UNUSED)
         }
 }
 
+#define SECOND HR_USEC_PER_SEC
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+static void format_estimate(void **state HR_UNUSED)
+{
+        static const struct {
+                const char *name;
+                uint64_t least, most;
+                const char *wanted;
+        } rows[] = {
+                {"nothing left", 0, 0, "less than a second"},
+                {"milliseconds", 17000, 198000, "less than a second"},
+                {"milliseconds, no end known", 17000, HR_USEC_NEVER, "less than a second"},
+                {"milliseconds to a minute", 447000, 72 * SECOND, "up to 1 min"},
+                {"milliseconds to a second", 447000, 1300000, "up to 1 s"},
+                {"seconds, both the same", 4200000, 4400000, "about 4 s"},
+                {"seconds", 1600000, 9300000, "2 to 9 s"},
+                {"steps of five seconds", 13 * SECOND, 41 * SECOND, "15 to 40 s"},
+                {"nearly a minute", 58 * SECOND, 62 * SECOND, "about 1 min"},
+                {"minutes", 54 * SECOND, 170 * SECOND, "55 s to 3 min"},
+                {"minutes, said once", 61 * SECOND, 180 * SECOND, "1 to 3 min"},
+                {"half minutes", 85 * SECOND, 100 * SECOND, "about 1 min 30 s"},
+                {"half minutes, a range", 85 * SECOND, 5 * MINUTE, "1 min 30 s to 5 min"},
+                {"two half minutes", 85 * SECOND, 150 * SECOND, "1 min 30 s to 2 min 30 s"},
+                {"steps of five minutes", 22 * MINUTE, 39 * MINUTE, "20 to 40 min"},
+                {"minutes, no end known", 62 * SECOND, HR_USEC_NEVER, "1 min or more"},
+                {"hours", 100 * MINUTE, 5 * HOUR + 1, "1 h 30 min to 5 h"},
+                {"hours, said once", 4 * HOUR, 7 * HOUR, "4 to 7 h"},
+                {"a day", 23 * HOUR + 40 * MINUTE, 25 * HOUR, "about 1 d"},
+                {"days", 26 * HOUR, 80 * HOUR, "1 to 3 d"},
+                {"the wrong way round", 3 * MINUTE, MINUTE, "about 3 min"},
+                {"the longest", HR_USEC_NEVER - 1, HR_USEC_NEVER - 1, "about 213503982 d"},
+                {"never", HR_USEC_NEVER, HR_USEC_NEVER, "never"},
+        };
+        char buf[HR_TEXT_SIZE_MAX];
+
+        TEST_ROWS(row, rows)
+        EXPECT_STR(row->name, hr_units_format_estimate(buf, row->least, row->most), row->wanted);
+}
+
 static void format_level(void **state HR_UNUSED)
 {
         static const struct {
@@ -461,6 +503,7 @@ int main(void)
                 cmocka_unit_test(parse_bool),
                 cmocka_unit_test(format_bytes),
                 cmocka_unit_test(format_time),
+                cmocka_unit_test(format_estimate),
                 cmocka_unit_test(format_level),
                 cmocka_unit_test(round_trip),
                 cmocka_unit_test(parse_anything),
