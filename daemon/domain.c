@@ -15,6 +15,8 @@
 #define LIMITS_AGE_USEC \
         (5 * HR_USEC_PER_SEC) /* a limit that was raised is seen within this; chosen, not tuned */
 #define WALL_PERMYRIAD 9700
+#define LOOK_LEAST_USEC \
+        (2 * HR_USEC_PER_MSEC) /* a look at the host takes 30 us; jobs' tripwires ring sooner */
 
 int hr_domain_open(const struct hr_hierarchy *h, const char *path, struct hr_host *host,
         uint64_t host_reserve_bytes, struct hr_domain **ret)
@@ -120,7 +122,7 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
         uint64_t pause = wall == HR_BYTES_NONE
                                  ? poll_max_usec
                                  : left / MAX(fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U) / 2;
-        d->next_usec = now_usec + MIN(MAX(pause, MAX(poll_min_usec, 10 * HR_USEC_PER_MSEC)), poll_max_usec);
+        d->next_usec = now_usec + MIN(MAX(pause, MAX(poll_min_usec, LOOK_LEAST_USEC)), poll_max_usec);
 }
 
 uint32_t hr_domain_ratio(const struct hr_domain *d)

@@ -24,12 +24,17 @@
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
 #define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for a lock of the kernel's: 17 ms were seen \
-                                               */
+#define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for the kernel's lock: 121 ms were seen */
 #define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 #define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
 #define PAGE_BYTES 4096
-#define WIRE_ROOM_BYTES (512 * HR_KIB) /* a tripwire nearer than this above usage is not armed */
+/* A tripwire is not armed nearer above usage than this, or this share of the limit, if that is less. */
+#define WIRE_ROOM_BYTES (512 * HR_KIB)
+#define WIRE_ROOM_SHARE 256
+/* v2: the brake begins 1 % of the limit before the hold level, and nobody rests above it for longer than a
+ * second. At 1 % over memory.high a task sleeps 6 ms for each 256 KiB (Linux 6.1, mm/memcontrol.c). */
+#define BRAKE2_SHARE 100
+#define BRAKE2_USEC HR_USEC_PER_SEC
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
  * processors). */
 #define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC) /* not with the limit so near, */
@@ -78,9 +83,9 @@ static void lift_wire(struct hr_job *job)
 static void act_fuse(
         struct hr_manager *m, struct hr_job *job, const struct hr_target *t, const struct hr_sample *sample)
 {
-        const struct hr_candidate *own = &sample->candidates[0];
-        uint64_t room = own->limit_bytes == HR_BYTES_NONE ? FUSE_RESERVE_LEAST_BYTES
-                                                          : hr_sub(own->limit_bytes, own->used_bytes);
+        int binding = hr_account_binding(sample); /* where the room is least */
+        const struct hr_candidate *c = &sample->candidates[MAX(binding, 0)];
+        uint64_t room = binding < 0 ? FUSE_RESERVE_LEAST_BYTES : hr_sub(c->limit_bytes, c->used_bytes);
         uint64_t soft = HR_BYTES_NONE;
 
         bool again = job->armed.fused; /* what was there before the first fuse is what is set back */
@@ -352,12 +357,42 @@ static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t thres
         job->high_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
 }
 
+/* Where it is to ring, in memory.current; HR_BYTES_NONE: nowhere, or too near: the timer looks. */
+static uint64_t wire_wanted(const struct hr_job *job, const struct hr_candidate *own)
+{
+        uint64_t limit = job->own_limit_bytes, at = job->threshold_bytes, room = WIRE_ROOM_BYTES;
+        /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
+        uint64_t apart = hr_sub(job->current_bytes + job->swap_bytes, job->used_bytes);
+        uint32_t hold = job->policy->level_permyriad[HR_STAGE_HOLD];
+
+        if (job->kind == HR_KIND_CGROUP2 && hold != HR_PERMYRIAD_OFF && at != HR_BYTES_NONE &&
+                hr_ratio_permyriad(at, own->limit_bytes) >= hold)
+                at = hr_sub(at, own->limit_bytes / BRAKE2_SHARE);
+        if (job->kind == HR_KIND_CGROUP2) /* v1's brakes nobody, and costs a grace period of the kernel */
+                at = MIN(at, job->reach_bytes);
+        if (at == HR_BYTES_NONE)
+                return at;
+        at = hr_sub(at + apart, job->swap_bytes);
+        if (limit != HR_BYTES_NONE) {
+                at = MIN(at, limit - limit / 100);
+                room = MIN(room, limit / WIRE_ROOM_SHARE);
+        }
+        at -= at % PAGE_BYTES; /* as the kernel reads it back */
+        return at < job->current_bytes + room ? HR_BYTES_NONE : at;
+}
+
+bool hr_enact_brakes(const struct hr_job *job, uint64_t now_usec)
+{
+        return job->kind == HR_KIND_CGROUP2 && job->wire.armed_bytes <= job->used_bytes &&
+               now_usec < job->tripped_usec + BRAKE2_USEC;
+}
+
 /* Moves it to the next threshold. It is a wake-up call, not a resting place. */
 void hr_enact_wire(
-        struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec)
+        struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, uint64_t now_usec)
 {
+        const struct hr_candidate *own = &sample->candidates[0];
         bool v2 = job->kind == HR_KIND_CGROUP2;
-        uint64_t limit = job->own_limit_bytes;
         uint64_t want = HR_BYTES_NONE;
 
         job->wire_due = false;
@@ -366,16 +401,12 @@ void hr_enact_wire(
         if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy ||
                 (v2 && (!job->owned || job->wire.fd < 0)))
                 return;
-        bool runs = job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE;
-        if (runs && !job->armed.frozen && !job->silenced && limit != HR_BYTES_NONE &&
-                job->threshold_bytes != HR_BYTES_NONE) {
-                /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
-                uint64_t apart = hr_sub(job->current_bytes + job->swap_bytes, job->used_bytes);
-                want = MIN(hr_sub(job->threshold_bytes + apart, job->swap_bytes), limit - limit / 100);
-                want -= want % PAGE_BYTES; /* as the kernel reads it back */
-                if (want < job->current_bytes + WIRE_ROOM_BYTES)
-                        want = HR_BYTES_NONE; /* too near: the timer looks */
-        }
+        bool runs = (job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE) &&
+                    !job->armed.frozen;
+        if (runs && !job->silenced)
+                want = wire_wanted(job, own);
+        if (want == HR_BYTES_NONE && runs && own->rising && hr_enact_brakes(job, now_usec))
+                return; /* on its way to the hold level */
         if (want == HR_BYTES_NONE) {
                 if (v2)
                         lift_wire(job);
@@ -383,10 +414,12 @@ void hr_enact_wire(
         }
         uint64_t armed = job->wire.armed_bytes;
         uint64_t off = armed > want ? armed - want : want - armed;
-        if (armed != HR_BYTES_NONE && off <= limit / 500) /* 0.2 %: not worth a write */
+        /* 0.2 %, or a bit early on a long way: not worth a write. */
+        if (armed != HR_BYTES_NONE &&
+                (off <= want / 500 || (armed < want && off <= hr_sub(armed, job->current_bytes) / 16)))
                 return;
         if (v2) {
-                write_wire2(m, job, want, want < job->current_bytes + limit / 50);
+                write_wire2(m, job, want, want < job->current_bytes + want / 50);
         } else if (own->left_min_usec < WIRE1_LEFT_USEC ||
                    now_usec < MAX(job->moved_usec, job->high_usec) + WIRE1_MOVED_USEC) {
                 job->wire.armed_bytes =

@@ -70,6 +70,8 @@ struct hr_job {
         bool small;                  /* the last sample was the small one: nothing has moved */
         uint64_t full_current_bytes; /* memory.current when memory.stat was read last */
         uint64_t threshold_bytes;    /* of used: below it nothing is decided */
+        uint64_t reach_bytes;        /* of used: here a limit that it shares may be at its next threshold */
+        uint64_t tripped_usec;       /* when the tripwire rang last */
         uint64_t next_usec;          /* next look, CLOCK_MONOTONIC */
         uint64_t cost_usec;          /* of the last sample of a tree */
         uint64_t high_usec;          /* v1: when a threshold was asked for last */

@@ -200,7 +200,7 @@ static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *j
         if (limit_bytes == HR_BYTES_NONE || job->policy->observe || job->observe_only)
                 return m->config->poll_max_usec;
         uint64_t wall = level == HR_PERMYRIAD_OFF ? limit_bytes : limit_bytes / HR_PERMYRIAD_ALL * level;
-        if (job->wire.armed_bytes != HR_BYTES_NONE)
+        if (job->wire.armed_bytes != HR_BYTES_NONE && job->wire.armed_bytes > job->current_bytes)
                 return m->config->poll_max_usec;
         uint64_t room = used_bytes >= wall ? hr_sub(limit_bytes, used_bytes) : wall - used_bytes;
         /* One that has long lived close to its limit is looked at each 10 ms, not each 1 ms: 0.1 % of a core.
@@ -392,6 +392,31 @@ static bool at_rest(const struct hr_job *job, bool full)
         return job->small;
 }
 
+/* Where something may have to be decided next: of its own limit, and of those that it shares, if it alone
+ * grows. */
+static void plan_thresholds(struct hr_job *job, const struct hr_sample *sample)
+{
+        job->reach_bytes = HR_BYTES_NONE;
+        for (size_t i = 0; i < sample->candidate_count; i++) {
+                const struct hr_candidate *c = &sample->candidates[i];
+                uint64_t at = hr_policy_next_threshold(
+                        job->policy, &job->state.wall[i], c->used_bytes, c->limit_bytes);
+                if (i == 0)
+                        job->threshold_bytes = at;
+                else if (at != HR_BYTES_NONE)
+                        job->reach_bytes = MIN(job->reach_bytes, job->used_bytes + (at - c->used_bytes));
+        }
+}
+
+/* It may have reached what it shares: that is judged on values of this moment too. */
+static void look_at_shared(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        if (job->reach_bytes != 0 && job->used_bytes < job->reach_bytes)
+                return;
+        for (size_t i = 0; i < job->domain_count; i++)
+                hr_shared_sample(m, job->domains[i], now_usec);
+}
+
 void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
 {
         struct hr_sample sample;
@@ -424,6 +449,9 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         }
         if (job->frozen == job->armed.frozen)
                 hr_enact_close_up(m, job);
+        job->silenced &= job->used_bytes < MIN(job->threshold_bytes, job->reach_bytes) &&
+                         !hr_enact_brakes(job, now_usec);
+        look_at_shared(m, job, now_usec);
         check_file(m, job);
         hr_job_sample(job, now_usec, &sample);
         fill_input(m, job, now_usec, &sample, &in);
@@ -441,11 +469,9 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 (void)hr_job_arm(job); /* the stage and its deadline, for whoever comes after us */
         tell(m, job, &sample, &d);
 
-        job->threshold_bytes = hr_policy_next_threshold(
-                job->policy, &job->state, job->used_bytes, sample.candidates[0].limit_bytes);
+        plan_thresholds(job, &sample);
         check_pss(m, job);
-        job->silenced &= job->used_bytes < job->threshold_bytes;
-        hr_enact_wire(m, job, &sample.candidates[0], now_usec);
+        hr_enact_wire(m, job, &sample, now_usec);
         job->silenced = false;
         job->next_usec = plan(m, job, &sample, &d, now_usec);
         if (job->ask != HR_ASK_NOTHING) /* raised on the spot */

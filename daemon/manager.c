@@ -150,7 +150,10 @@ static int on_wire(sd_event_source *source, int fd HR_UNUSED, uint32_t revents H
                 job->wire.armed_bytes = HR_BYTES_NONE; /* a threshold is armed anew for each crossing */
         }
         job->silenced = tripped;
-        hr_ladder_look(m, job, hr_now_usec(), true);
+        uint64_t now = hr_now_usec();
+        if (tripped)
+                job->tripped_usec = now;
+        hr_ladder_look(m, job, now, true);
         hr_manager_schedule(m);
         return 0;
 }

@@ -112,7 +112,8 @@ void hr_ladder_publish(
 void hr_enact(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample,
         const struct hr_decision *d);
 void hr_enact_wire(
-        struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own, uint64_t now_usec);
+        struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, uint64_t now_usec);
+bool hr_enact_brakes(const struct hr_job *job, uint64_t now_usec); /* its tripwire rang, and slows it down */
 void hr_enact_close_up(
         struct hr_manager *m, struct hr_job *job); /* no freeze is under way: its limit comes back */
 void hr_enact_nothing(

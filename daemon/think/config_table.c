@@ -42,7 +42,7 @@ static const char *const section_names[HR_CONFIG_SECTION_COUNT] = {
  */
 static const struct hr_config_key keys[] = {
         DAEMON("jobs_max", jobs_max, count, 1, 65536, "4096", "Jobs watched at once; one more is refused."),
-        DAEMON("poll_min", poll_min_usec, time, MSEC, HOUR, "1ms",
+        DAEMON("poll_min", poll_min_usec, time, 100, HOUR, "250us",
                 "The shortest time between two looks at a job."),
         DAEMON("poll_max", poll_max_usec, time, MSEC, HOUR, "1min",
                 "The longest time between two looks at a job."),

@@ -850,8 +850,8 @@ void hr_policy_step(
                 ret->look_again_usec = MIN(ret->look_again_usec, state->deadline_usec);
 }
 
-uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state,
-        uint64_t used_bytes, uint64_t limit_bytes)
+uint64_t hr_policy_next_threshold(
+        const struct hr_policy *policy, const struct hr_wall *wall, uint64_t used_bytes, uint64_t limit_bytes)
 {
         if (limit_bytes == HR_BYTES_NONE)
                 return HR_BYTES_NONE;
@@ -868,8 +868,8 @@ uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct h
         uint64_t hold = policy->level_permyriad[HR_STAGE_HOLD];
         if (hold != HR_PERMYRIAD_OFF && hr_ratio_permyriad(used_bytes, limit_bytes) >= hold)
                 next = MIN(next, used_bytes + hr_sub(limit_bytes, used_bytes) / 2);
-        if (state->wall[0].rehold_bytes > used_bytes)
-                next = MIN(next, state->wall[0].rehold_bytes);
+        if (wall->rehold_bytes > used_bytes)
+                next = MIN(next, wall->rehold_bytes);
         return next;
 }
 

@@ -135,10 +135,10 @@ void hr_policy_step(
         struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret);
 
 /*
- * The next level of used_bytes at which something may have to be decided, of one limit: where the tripwire
- * goes. HR_BYTES_NONE: above all levels.
+ * The next level of used_bytes at which something may have to be decided, of one limit and its wall: where
+ * the tripwire goes. HR_BYTES_NONE: above all levels.
  */
-uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_policy_state *state,
+uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_wall *wall,
         uint64_t used_bytes, uint64_t limit_bytes);
 
 /* Who goes first when what is shared runs out: the one that weighs and grows most. */

@@ -326,7 +326,7 @@ static void live(struct life *l, const struct replay_case *c)
                 }
                 uint64_t next = plan(l, now, born);
                 uint64_t threshold =
-                        hr_policy_next_threshold(&l->policy, &l->state, p.used_bytes, c->limit_bytes);
+                        hr_policy_next_threshold(&l->policy, &l->state.wall[0], p.used_bytes, c->limit_bytes);
                 if (!c->unbraked)
                         next = crossing(f, now, next, threshold);
                 now = MAX(next, now + HR_USEC_PER_MSEC);

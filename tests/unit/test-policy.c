@@ -959,10 +959,11 @@ static void thresholds(void **state HR_UNUSED)
                 job_init(&j, row->name, NULL, row->keys, 0);
                 j.state.wall[0].rehold_bytes = row->rehold * HR_MIB;
                 EXPECT_UINT(row->name,
-                        hr_policy_next_threshold(&j.policy, &j.state, row->used * HR_MIB, LIMIT),
+                        hr_policy_next_threshold(&j.policy, &j.state.wall[0], row->used * HR_MIB, LIMIT),
                         row->wanted ? row->wanted * HR_MIB : HR_BYTES_NONE);
                 EXPECT_UINT(row->name,
-                        hr_policy_next_threshold(&j.policy, &j.state, row->used * HR_MIB, HR_BYTES_NONE),
+                        hr_policy_next_threshold(
+                                &j.policy, &j.state.wall[0], row->used * HR_MIB, HR_BYTES_NONE),
                         HR_BYTES_NONE);
         }
 
@@ -971,7 +972,7 @@ static void thresholds(void **state HR_UNUSED)
         job_init(&j, "random", NULL, NULL, 0);
         for (int i = 0; i < 100000; i++) { /* never behind, never past the limit, odd limits too */
                 uint64_t limit = test_random_size(&r) >> 1, used = test_random_size(&r) >> 1;
-                uint64_t next = hr_policy_next_threshold(&j.policy, &j.state, used, limit);
+                uint64_t next = hr_policy_next_threshold(&j.policy, &j.state.wall[0], used, limit);
                 if (next != HR_BYTES_NONE)
                         assert_true(next >= used && (next <= limit || used >= limit));
                 else
