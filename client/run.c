@@ -34,7 +34,7 @@
 #include "think/config.h"
 #include "think/units.h"
 
-#define CONNECT_USEC (15 * HR_USEC_PER_SEC) /* 40 at once: five rounds of 3 s where systemd is busy */
+#define CONNECT_USEC (120 * HR_USEC_PER_SEC) /* 50 at once: six rounds of 10 s where systemd is busy */
 #define RETRY_USEC HR_USEC_PER_SEC
 #define GREET_USEC (500 * HR_USEC_PER_MSEC)     /* at a retry: meanwhile no signal is passed on */
 #define ASK_USEC (300 * HR_USEC_PER_MSEC)       /* for an answer between ctrl-Z and the stop */

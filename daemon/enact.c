@@ -22,18 +22,20 @@
  * is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
  */
 
-#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
-#define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define BRAKE1_USEC (300 * HR_USEC_PER_MSEC)  /* a freeze waits for the kernel's lock: 121 ms were seen */
-#define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
-#define RECLAIM_SHARE 10                      /* trim asks for a tenth of what is in use */
+#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB)    /* a handler's own small allocations; chosen, not tuned */
+#define GRANT_LEAST_BYTES (16 * HR_MIB)          /* a 60 MiB job died in its traceback with 1.8 MiB left */
+#define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC) /* a freeze waits for the kernel's lock: 121 ms were seen \
+                                                  */
+#define GRANT_SHARE 50                           /* 2 % of the limit where that is more; chosen, not tuned */
+#define RECLAIM_SHARE 10                         /* trim asks for a tenth of what is in use */
 #define PAGE_BYTES 4096
 /* A tripwire is not armed nearer above usage than this, or this share of the limit, if that is less. */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)
 #define WIRE_ROOM_SHARE 256
-/* v2: the brake begins 1 % of the limit before the hold level, and nobody rests above it for longer than a
- * second. At 1 % over memory.high a task sleeps 6 ms for each 256 KiB (Linux 6.1, mm/memcontrol.c). */
-#define BRAKE2_SHARE 100
+/* v2: the brake begins 2 % of the limit before the hold level, and nobody rests above it for longer than a
+ * second. At 2 % over memory.high a task sleeps 25 ms for each 256 KiB, at 1 % not at all (Linux 6.1,
+ * mm/memcontrol.c: less than 10 ms are not slept). */
+#define BRAKE2_SHARE 50
 #define BRAKE2_USEC HR_USEC_PER_SEC
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
  * processors). */
@@ -213,15 +215,16 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
 }
 
 /*
- * v1 has nothing that brakes, and a freeze takes milliseconds, in which a job fills as many MiB: its limit in
- * the kernel stands back until it stands still. What it is judged by stays as it is.
+ * A freeze takes milliseconds, in which a job fills as many MiB where nothing brakes it (v1), and the last of
+ * a small limit where memory.high does: its limit in the kernel stands back until it stands still. What it is
+ * judged by stays as it is.
  */
 static void stand_back(struct hr_manager *m, struct hr_job *job)
 {
         uint64_t room = hr_sub(m->host.last.available_bytes, m->config->host_reserve_bytes);
-        uint64_t reach = m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC * BRAKE1_USEC;
+        uint64_t reach = m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC * STAND_BACK_USEC;
 
-        if (job->kind != HR_KIND_CGROUP1 || hr_job_stands_back(job) || !may_grant(m, job, 0))
+        if (hr_job_stands_back(job) || !may_grant(m, job, 0))
                 return;
         job->armed.stood_back_bytes = job->own_limit_bytes;
         if (arm_limit(job) < 0 || write_limit(job, hr_add(job->own_limit_bytes, MIN(reach, room))) < 0)

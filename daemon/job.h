@@ -56,7 +56,7 @@ struct hr_job {
         uint64_t limit_max_bytes; /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
         struct hr_host *host;     /* borrowed: its swap is a job's too */
         uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
-        bool outran; /* v1: it came to stand above its limit, though that stood back, and that was told */
+        bool outran;              /* it came to stand above its limit, which stood back, and that was told */
         uint64_t granted_from_bytes; /* its limit before a reserve was granted for its handlers; 0: none is */
         uint64_t swap_max_bytes;
         uint64_t limits_usec; /* when they were read */
@@ -125,7 +125,7 @@ int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full);
 /* The sample that the ladder judges: the own limit first, then what is shared. */
 void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret);
 
-/* v1: its limit in the kernel is higher than own_limit_bytes, for its freeze. */
+/* Its limit in the kernel is higher than own_limit_bytes, for its freeze. */
 static inline bool hr_job_stands_back(const struct hr_job *job)
 {
         return job->armed.stood_back_bytes != HR_BYTES_NONE;

@@ -24,7 +24,7 @@ struct hr_armed {
         bool owner_held, interrupted;
         uint64_t fuse_soft_bytes;        /* RLIMIT_DATA before */
         uint64_t high_before_bytes;      /* memory.high as others set it; HR_BYTES_NONE: they did not */
-        uint64_t stood_back_bytes;       /* v1: its limit, while that in the kernel stands back; else
+        uint64_t stood_back_bytes;       /* its limit, while that in the kernel stands back; else
                                             HR_BYTES_NONE */
         uint64_t limit_before_bytes;     /* the own limit before Headroom set one; HR_BYTES_NONE: none */
         uint64_t deadline_realtime_usec; /* of the phase; 0: none */

@@ -54,6 +54,13 @@ static int open_control(const struct hr_hierarchy *h, const struct hr_placement 
         return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
+/* A group that is gone has no limit to be set. */
+static void write_limit(const struct releasing *rel, const struct hr_placement *p, uint64_t bytes)
+{
+        (void)(p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(rel->hierarchy->memory, p->cgroup, bytes)
+                                          : hr_limit_write1(rel->hierarchy->memory, p->cgroup, bytes));
+}
+
 static void release_one(const struct hr_state *state, void *userdata)
 {
         struct releasing *rel = userdata;
@@ -91,13 +98,10 @@ static void release_one(const struct hr_state *state, void *userdata)
         if (armed->high && has_group)
                 (void)hr_limit_lift_high(&group, armed->high_before_bytes);
         if (!armed->frozen && armed->stood_back_bytes != HR_BYTES_NONE && has_group)
-                (void)hr_limit_write1(rel->hierarchy->memory, p->cgroup, armed->stood_back_bytes);
+                write_limit(rel, p, armed->stood_back_bytes);
         if (armed->frozen && armed->limit && has_group &&
                 p->owned) /* one that runs keeps the limit that it was given */
-                (void)(p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(rel->hierarchy->memory, p->cgroup,
-                                                            armed->limit_before_bytes)
-                                                  : hr_limit_write1(rel->hierarchy->memory, p->cgroup,
-                                                            armed->limit_before_bytes));
+                write_limit(rel, p, armed->limit_before_bytes);
         if (armed->frozen) {
                 hr_freeze_adopt(&t);
                 int r = hr_thaw(&t);
