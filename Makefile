@@ -7,6 +7,7 @@
 #   make check-vm      tests in a virtual machine with systemd
 #   make check-crashes kill -9 of the daemon 100 times at random moments, for each kind of job
 #   make bench         figures, measured here
+#   make arena         every workload under Headroom and its kin, in a virtual machine; arena-short: Headroom alone
 #   make install       DESTDIR, prefix, sysconfdir are honoured; starts no service
 
 VERSION := 0.1.0
@@ -102,6 +103,12 @@ bench: deps
 	@$(MAKE) --no-print-directory all tests
 	@sh tests/bench/bench.sh $(B)
 
+arena: deps
+	@bash tests/arena/arena.sh $(ARENA)
+
+arena-short: deps
+	@bash tests/arena/arena.sh --short $(ARENA)
+
 format:
 	clang-format -i $(wildcard daemon/*.[ch] daemon/*/*.[ch] client/*.[ch] tests/*.h tests/*/*.c)
 
@@ -136,5 +143,5 @@ uninstall:
 clean:
 	rm -rf $(B)
 
-.PHONY: all tests deps deps-check demo check check-crashes check-vm bench format install uninstall clean
+.PHONY: all tests deps deps-check demo check check-crashes check-vm bench arena arena-short format install uninstall clean
 .SECONDARY:

@@ -4,6 +4,9 @@
 # image.sh [SUITE]: makes the virtual machine's image for SUITE (bookworm, the default, or trixie) and
 # prints its folder, build/vm/HASH, which holds disk.ext4, vmlinuz and initrd.
 #
+# VM_PACKAGES="NAME:PACKAGE..." in the environment makes another image beside it, called NAME, with those
+# packages as well; what they would start at boot is off (root/, vm-customize).
+#
 # mmdebstrap makes a tree from Debian packages, mkfs.ext4 turns it into a disk: no mount, no root needed.
 # The folder is named by a hash of everything that goes in (this file, the packages, root/), so a second call
 # finds it and returns at once. It is built under another name and renamed when complete; a lock keeps two
@@ -31,6 +34,14 @@ packages=(
 # A program built here runs in a guest of the same suite only; in another it is built in the guest.
 [ "$suite" = "$host_suite" ] || packages+=(gcc libc6-dev make pkg-config libsystemd-dev libcgroup-dev libinih-dev)
 
+# A second image has a name of its own, so that neither replaces the other.
+name=$suite
+if [ -n "${VM_PACKAGES:-}" ]; then
+	name=$suite-${VM_PACKAGES%%:*}
+	read -ra more <<<"${VM_PACKAGES#*:}"
+	packages+=("${more[@]}")
+fi
+
 # The mirrors of this machine's own apt, for any suite; none known: mmdebstrap's default.
 mirrors() {
 	local known part uri
@@ -43,7 +54,7 @@ mirrors() {
 
 hash=$({ echo "${packages[@]}"; cd "$here" && find image.sh root -type f -print0 | sort -z | xargs -0 sha256sum; } |
 	sha256sum | cut -c1-12)
-image=$store/$suite-$hash
+image=$store/$name-$hash
 mkdir -p "$store"
 exec 9>"$store/lock"
 flock 9
@@ -54,7 +65,7 @@ if [ -d "$image" ]; then
 fi
 partial=$image.partial
 mkdir "$partial"
-echo "vm: making the $suite image (some minutes, once)" >&2
+echo "vm: making the $name image (some minutes, once)" >&2
 
 mapfile -t sources < <(mirrors)
 (IFS=,; mmdebstrap --quiet --variant=minbase --format=tar \
@@ -78,6 +89,6 @@ fakeroot sh -euc '
 	mkfs.ext4 -q -L root -O ^has_journal -d tree disk.ext4
 ' sh "$partial" >&2
 rm -rf "$partial/tree" "$partial/root.tar"
-rm -rf "$store/$suite"-????????????
+rm -rf "$store/$name"-????????????
 mv -T "$partial" "$image"
 echo "$image"
