@@ -22,12 +22,13 @@
  * is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
  */
 
-#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB)    /* a handler's own small allocations; chosen, not tuned */
-#define GRANT_LEAST_BYTES (16 * HR_MIB)          /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC) /* a freeze waits for the kernel's lock: 121 ms were seen \
-                                                  */
-#define GRANT_SHARE 50                           /* 2 % of the limit where that is more; chosen, not tuned */
-#define RECLAIM_SHARE 10                         /* trim asks for a tenth of what is in use */
+#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
+#define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
+#define STAND_BACK_USEC                                                                    \
+        (300 * HR_USEC_PER_MSEC) /* a freeze waits for the kernel's lock: 121 ms were seen \
+                                  */
+#define GRANT_SHARE 50           /* 2 % of the limit where that is more; chosen, not tuned */
+#define RECLAIM_SHARE 10         /* trim asks for a tenth of what is in use */
 #define PAGE_BYTES 4096
 /* A tripwire is not armed nearer above usage than this, or this share of the limit, if that is less. */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -25,6 +27,7 @@
  */
 
 #define EVENTS_MAX 256   /* power of two; chosen, not tuned: a burst of all stages of some dozen jobs */
+#define LINES_MAX 16     /* power of two; the bus thread says one a minute */
 #define COMMANDS_MAX 256 /* power of two; 8 for each of 32 busy peers */
 
 struct ring {
@@ -52,7 +55,7 @@ struct hr_exchange {
         /* Bus thread's own. */
         uint32_t under_way_count;
 
-        struct ring events, records, commands, answers, retired;
+        struct ring events, records, lines, commands, answers, retired;
         atomic_uint_least64_t dropped_events, dropped_records;
         int command_fd, bus_fd, record_fd;
 };
@@ -120,7 +123,7 @@ static void clear(int fd)
                 return; /* EAGAIN: it was clear */
 }
 
-/* For the reader of one ring with its own eventfd. */
+/* For the reader of one ring with its own eventfd, or of the last of several. */
 static bool ring_take(struct ring *r, int fd, void *ret)
 {
         if (ring_pop(r, ret))
@@ -250,6 +253,7 @@ int hr_exchange_new(uint32_t jobs_max, struct hr_exchange **ret)
 
         if (ring_init(&x->events, EVENTS_MAX, sizeof(struct hr_event)) < 0 ||
                 ring_init(&x->records, EVENTS_MAX, sizeof(struct hr_event)) < 0 ||
+                ring_init(&x->lines, LINES_MAX, sizeof(struct hr_line)) < 0 ||
                 ring_init(&x->commands, COMMANDS_MAX, sizeof(void *)) < 0 ||
                 ring_init(&x->answers, COMMANDS_MAX, sizeof(void *)) < 0 ||
                 ring_init(&x->retired, 2 * jobs_max, sizeof(void *)) < 0)
@@ -282,6 +286,7 @@ struct hr_exchange *hr_exchange_free(struct hr_exchange *x)
 
         free(x->events.items);
         free(x->records.items);
+        free(x->lines.items);
         free(x->commands.items);
         free(x->answers.items);
         free(x->retired.items);
@@ -389,6 +394,19 @@ bool hr_exchange_next_bus_event(struct hr_exchange *x, struct hr_event *ret)
         return bus_take(x, &x->events, ret);
 }
 
+void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, ...)
+{
+        struct hr_line line = {.priority = priority};
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(line.text, sizeof(line.text), format, ap);
+        va_end(ap);
+        if (!ring_push(&x->lines, &line))
+                atomic_fetch_add_explicit(&x->dropped_records, 1, memory_order_relaxed);
+        wake(x->record_fd);
+}
+
 void hr_exchange_reap(struct hr_exchange *x)
 {
         struct hr_card *card;
@@ -407,6 +425,12 @@ int hr_exchange_bus_fd(const struct hr_exchange *x)
 bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret)
 {
         return ring_take(&x->records, x->record_fd, ret);
+}
+
+/* Before the events: those clear the eventfd. A line that comes in between wakes it again. */
+bool hr_exchange_next_line(struct hr_exchange *x, struct hr_line *ret)
+{
+        return ring_pop(&x->lines, ret);
 }
 
 int hr_exchange_record_fd(const struct hr_exchange *x)

@@ -8,6 +8,7 @@
  *             thread rewrites under a sequence lock. The bus thread reads them at any time.
  *   events    what happened, deciding thread -> bus thread and -> recorder thread: two bounded rings;
  *             when one is full the event is dropped and counted there.
+ *   lines     what the bus thread has to say of itself -> recorder thread.
  *   commands  what peers ask for, bus thread -> deciding thread, and back with the answer filled in.
  *
  * Each ring has one writer and one reader and takes no lock. The deciding thread never frees what another
@@ -133,6 +134,11 @@ struct hr_command *hr_command_free(struct hr_command *c); /* returns NULL; accep
 
 /* ---- the meeting place ---- */
 
+struct hr_line {
+        int priority; /* of syslog(3) */
+        char text[400];
+};
+
 struct hr_exchange;
 
 int hr_exchange_new(uint32_t jobs_max, struct hr_exchange **ret);
@@ -157,12 +163,15 @@ uint32_t hr_exchange_slots(const struct hr_exchange *x); /* slots ever used: ite
 int hr_exchange_command(struct hr_exchange *x, struct hr_command *c); /* takes c; -EAGAIN: full, not taken */
 struct hr_command *hr_exchange_next_answer(struct hr_exchange *x);    /* NULL: none; now the bus thread's */
 bool hr_exchange_next_bus_event(struct hr_exchange *x, struct hr_event *ret);
+void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, ...)
+        HR_PRINTF(3, 4);                      /* for the journal; dropped and counted when full */
 void hr_exchange_reap(struct hr_exchange *x); /* frees retired cards: only between two requests */
 int hr_exchange_bus_fd(
         const struct hr_exchange *x); /* eventfd, readable when answers, events or retired cards wait */
 
 /* Recorder thread. */
 bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret);
+bool hr_exchange_next_line(struct hr_exchange *x, struct hr_line *ret);
 int hr_exchange_record_fd(const struct hr_exchange *x);
 /* How many were dropped since the last call. */
 uint64_t hr_exchange_take_dropped(struct hr_exchange *x, bool recorder);

@@ -235,6 +235,9 @@ static int read_limits(struct hr_job *job, uint64_t now_usec)
 static int sense_tree(struct hr_job *job, uint64_t now_usec)
 {
         struct hr_usage usage;
+        if (now_usec >= job->limits_usec + LIMITS_AGE_USEC)
+                job->limits_usec =
+                        now_usec; /* its own is ours to enforce; those above it are looked at anew */
         int r = hr_tree_read_usage(job->proc_path, job->tree, &usage);
         if (r != 0)
                 return r;

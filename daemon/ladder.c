@@ -223,7 +223,7 @@ static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pa
         pause_usec = MIN(MAX(pause_usec, m->config->poll_min_usec), m->config->poll_max_usec);
         uint64_t next = now_usec + pause_usec;
         /* Jobs at rest are looked at together: one wake-up for a thousand. */
-        return pause_usec == m->config->poll_max_usec ? next - next % HR_USEC_PER_SEC : next;
+        return pause_usec >= 2 * HR_USEC_PER_SEC ? next - next % HR_USEC_PER_SEC : next;
 }
 
 static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const struct hr_sample *sample,
@@ -241,7 +241,10 @@ static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const
         if (job->state.phase == HR_PHASE_WATCH)
                 pause = MIN(pause, pause_at_rest(job, now_usec));
         else if (job->state.phase == HR_PHASE_BRAKE || (job->armed.frozen && !job->frozen))
-                pause = MIN(pause, FROZEN_LOOK_USEC);
+                /* a task that waits for a disk freezes only then: an eighth of the time that it takes already
+                 */
+                pause = MIN(MAX(FROZEN_LOOK_USEC, hr_sub(now_usec, job->state.phase_since_usec) / 8),
+                        BUSY_LOOK_USEC);
         else if (job->state.phase == HR_PHASE_HELD)
                 pause = MIN(pause, HR_USEC_PER_SEC);
         else
@@ -443,6 +446,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = align(m, now_usec, MIN(wall, pause_at_rest(job, now_usec)));
                 return;
         }
+        if (job->limits_usec == now_usec)
+                hr_shared_refresh(m, job);
         if (job->armed.frozen) {
                 hr_job_target(job, &t);
                 (void)hr_freeze_complete(&t, &job->frozen);

@@ -127,6 +127,7 @@ int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, stru
 
 /* shared.c: limits that jobs share */
 void hr_shared_attach(struct hr_manager *m, struct hr_job *job);
+void hr_shared_refresh(struct hr_manager *m, struct hr_job *job); /* again, if a limit has come above it */
 void hr_shared_detach(struct hr_manager *m, struct hr_job *job);
 void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec);
 

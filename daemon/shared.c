@@ -70,17 +70,16 @@ static bool has_limit(struct hr_manager *m, const char *path)
         return limited;
 }
 
-/* The cgroups above it that have a limit, the nearest first, and the host. A tree's first one is the one that
- * it is in. */
-void hr_shared_attach(struct hr_manager *m, struct hr_job *job)
+/* The nearest cgroup that may limit it beside its own: of a tree, the one that it is in. "": there is none.
+ */
+static void first_above(struct hr_manager *m, struct hr_job *job, char *path, size_t path_size)
 {
-        char path[HR_PATH_MAX] = "";
         char name[400], text[4096];
         size_t size;
 
-        hr_shared_detach(m, job);
+        path[0] = '\0';
         if (job->group.path) {
-                snprintf(path, sizeof(path), "%s", job->group.path);
+                snprintf(path, path_size, "%s", job->group.path);
                 char *slash = strrchr(path, '/');
                 if (slash)
                         *slash = '\0';
@@ -88,18 +87,62 @@ void hr_shared_attach(struct hr_manager *m, struct hr_job *job)
                 snprintf(name, sizeof(name), "%s/%d/cgroup", m->hierarchy.proc, (int)job->card->leader);
                 if (hr_sense_read_at(AT_FDCWD, name, text, sizeof(text), &size) == 0)
                         (void)hr_parse_proc_cgroup(text, size,
-                                m->hierarchy.memory_version == 2 ? NULL : "memory", path, sizeof(path));
+                                m->hierarchy.memory_version == 2 ? NULL : "memory", path, path_size);
         }
+}
+
+/* path, or the first above it, that has a limit. */
+static bool find_limited(struct hr_manager *m, char *path)
+{
         while (path[0] && strcmp(path, "/") != 0) {
                 if (has_limit(m, path))
-                        add_domain(m, job, path);
+                        return true;
                 char *slash = strrchr(path, '/');
                 if (!slash)
                         break;
                 *slash = '\0';
         }
+        return false;
+}
+
+static void go_up(char *path)
+{
+        char *slash = strrchr(path, '/');
+        path[slash ? slash - path : 0] = '\0';
+}
+
+/* The cgroups above it that have a limit, the nearest first, and the host. */
+void hr_shared_attach(struct hr_manager *m, struct hr_job *job)
+{
+        char path[HR_PATH_MAX];
+
+        hr_shared_detach(m, job);
+        for (first_above(m, job, path, sizeof(path)); find_limited(m, path); go_up(path))
+                add_domain(m, job, path);
         if (m->config->host_guard)
                 add_domain(m, job, NULL);
+}
+
+static bool shares(const struct hr_job *job, const char *path)
+{
+        for (size_t i = 0; i < job->domain_count; i++)
+                if (job->domains[i]->path && strcmp(job->domains[i]->path, path) == 0)
+                        return true;
+        return false;
+}
+
+/* An administrator may limit a scope or a slice at any time. One that is lifted limits nobody as it is. */
+void hr_shared_refresh(struct hr_manager *m, struct hr_job *job)
+{
+        char path[HR_PATH_MAX];
+        size_t count = 0;
+
+        for (first_above(m, job, path, sizeof(path)); find_limited(m, path); go_up(path))
+                if (!shares(job, path) && ++count + job->domain_count < HR_JOB_DOMAINS_MAX) {
+                        hr_shared_attach(m, job);
+                        memset(job->state.wall + 1, 0, sizeof(job->state.wall) - sizeof(job->state.wall[0]));
+                        return;
+                }
 }
 
 /* Whom the shortage is laid on: the one that weighs and grows most; the same one as long as it lasts. */

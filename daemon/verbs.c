@@ -555,6 +555,10 @@ static void verb_hold(struct hr_manager *m, struct hr_command *c, struct hr_job 
 
 static void verb_resume(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
+        for (size_t i = 0; i < job->domain_count; i++) { /* a limit above it may just have been raised */
+                job->domains[i]->limits_usec = 0;
+                hr_shared_sample(m, job->domains[i], hr_now_usec());
+        }
         if (!job->armed.frozen)
                 answer(m, c, -EBUSY, "%s is not held; to change its limit: headroom limit %s SIZE",
                         NAMED(job), job->id);

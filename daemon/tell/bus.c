@@ -14,7 +14,6 @@
 #include <syslog.h>
 
 #include "fd.h"
-#include "tell/journal.h"
 #include "tell/message.h"
 #include "tell/peer.h"
 #include "tell/service.h"
@@ -162,7 +161,7 @@ static void leave_system(struct hr_bus *b)
 static void report_system(struct hr_bus *b, const char *what, int r)
 {
         if (!b->system_reported)
-                hr_journal_line(LOG_INFO,
+                hr_exchange_line(b->exchange, LOG_INFO,
                         "System bus: %s%s%s; clients are served on %s alone until it is there.", what,
                         r < 0 ? ": " : "", r < 0 ? strerrordesc_np(-r) : "", b->socket_path);
         b->system_reported = true;
@@ -258,7 +257,7 @@ static int on_report_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *us
 
         sd_event_source_set_time_relative(s, REPORT_USEC);
         if (b->peers.dropped_count + b->peers.refused_count + lost > 0)
-                hr_journal_line(LOG_WARNING,
+                hr_exchange_line(b->exchange, LOG_WARNING,
                         "Bus, last minute: %llu events not sent to clients that do not read, %llu events "
                         "lost before "
                         "that, %llu clients turned away.",
@@ -285,7 +284,7 @@ static void *run(void *userdata)
         pthread_setname_np(pthread_self(), "headroom-bus");
         r = sd_event_loop(b->event);
         if (r < 0)
-                hr_journal_line(LOG_ERR, "The bus thread ends: %s.", strerrordesc_np(-r));
+                hr_exchange_line(b->exchange, LOG_ERR, "The bus thread ends: %s.", strerrordesc_np(-r));
         hr_peers_sweep(&b->peers, HR_PEERS_ALL);
         leave_system(b);
         return NULL;

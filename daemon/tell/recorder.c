@@ -117,7 +117,10 @@ static void drain(struct hr_recorder *r)
 {
         uint64_t dropped_count;
         struct hr_event event;
+        struct hr_line line;
 
+        while (hr_exchange_next_line(r->exchange, &line))
+                hr_journal_line(line.priority, "%s", line.text);
         while (hr_exchange_next_record(r->exchange, &event))
                 record(r, &event, now_usec());
         dropped_count = hr_exchange_take_dropped(r->exchange, true);

@@ -776,7 +776,7 @@ static bool answer(struct step *s)
                         note(s, state->stage, "freeze", "passed over", "%s", s->in->means.no_freeze);
                 return true;
         case HR_ASK_RESUME:
-                if (held && state->owner_held &&
+                if (held &&
                         s->ratio + s->policy->margin_permyriad < s->policy->level_permyriad[HR_STAGE_HOLD])
                         thaw_with_room(s, "its owner said so");
                 else if (held || s->in->frozen)

@@ -1,18 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, measured on this machine: bench.sh BUILD_DIR [idle] [sample] [jobs] [brake]    (all of them without a name)
+# Figures, measured on this machine: bench.sh BUILD_DIR [idle] [sample] [jobs] [brake] [peace] [pace] [cost]
+# (all of them without a name). cost is not of this machine: it compares with others' watchdogs in a virtual one (cost.sh).
 #
 # Prints a table: figure | measured | goal | how to measure it alone; the same stands in BUILD_DIR/bench/results.txt.
 # Sizes and counts hold anywhere; what is timed is a ratio of two things timed side by side, or CPU time as a share of
 # a core. Nothing is asserted. What this machine can't do is left out with its reason. A private daemon does the work;
 # it, the jobs and their cgroups are gone at the end, also after ctrl-C.
-# HR_BENCH_JOBS (1000) and HR_BENCH_REST (45 s until all are at rest) make it shorter for a try.
-# shellcheck disable=SC2010,SC2046,SC2086,SC3045 # lists of words are split on purpose; dash has ulimit -n and -H
+# HR_BENCH_JOBS (1000), HR_BENCH_REST (45 s until all are at rest), HR_BENCH_RUNS (5, of brake and pace) and HR_BENCH_PAIRS
+# (4, of peace), of HR_BENCH_ROUNDS (40) each, make it shorter for a try.
+# shellcheck disable=SC2010,SC2017,SC2046,SC2086,SC3045 # lists of words are split on purpose; dash has ulimit -n and -H
 set -u
 B=$(cd "${1:?BUILD_DIR}" && pwd) || exit 1
 shift
-parts=${*:-idle sample jobs brake}
-jobs=${HR_BENCH_JOBS:-1000} rest=${HR_BENCH_REST:-45}
+parts=${*:-idle sample jobs brake peace pace cost}
+jobs=${HR_BENCH_JOBS:-1000} rest=${HR_BENCH_REST:-45} runs=${HR_BENCH_RUNS:-5} pairs=${HR_BENCH_PAIRS:-4}
 python=/usr/bin/python3
 D=$(mktemp -d) || exit 1
 rows=$D/rows
@@ -270,26 +272,36 @@ PYTHON
 fill='import os, sys, time
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.01)
-x = b"x" * (1200 << 20)
+x = b"x" * (int(sys.argv[2]) << 20)
 time.sleep(60)'
-level=$(((1 << 30) * 97 / 100)) # the hold of policy default
+limit='' # MiB, of a job that outgrows it, or does not
+
+# For a machine with less than 3 GiB left, a smaller one.
+choose_limit() {
+	available=$(($(awk '/MemAvailable/ { print $2 }' /proc/meminfo) >> 10))
+	limit=1024
+	[ "$available" -ge 3072 ] || limit=$((available / 4))
+	level=$((limit * 1048576 / 100 * 97)) # the hold of policy default
+	[ "$available" -ge 1024 ]
+}
 
 # NAME POLICY: fills a job at full speed; prints by how many MiB it was past the level once it was frozen, or "lost".
 past_level() {
 	rm -f "$D/go"
-	run_job --limit 1G --policy "$2" --name "$1" -- $python -c "$fill" "$D/go" || return 1
+	run_job --limit "${limit}M" --policy "$2" --name "$1" -- $python -c "$fill" "$D/go" $((limit * 117 / 100)) || return 1
 	control=$(control_of "$1") group=$(field "$1" cgroup)
 	[ -n "$control" ] || return 1
 	sleep 2 # it is at rest
 	if [ "$2" = observe ]; then
-		timeout 30 "$B/tests/bench/brake" "$memory$group/$usage_file" "$unified$control" "$level" >"$D/used" 2>/dev/null &
+		timeout 60 "$B/tests/bench/brake" "$memory$group/$usage_file" "$unified$control" "$level" >"$D/used" 2>/dev/null &
 		looping=$!
 		sleep 0.2
 		: >"$D/go"
 		wait "$looping"
+		cat "$D/used" >>"$D/loops"
 	else
 		: >"$D/go"
-		wait_for 30 stopped_or_gone "$unified$control"
+		wait_for 60 stopped_or_gone "$unified$control"
 		cat "$memory$group/$usage_file" >"$D/used" 2>/dev/null
 	fi
 	sleep 0.5 # one that met its limit is ended by now
@@ -303,29 +315,129 @@ past_level() {
 }
 is_frozen() { grep -q 'frozen 1' "$1/cgroup.events" 2>/dev/null; }
 stopped_or_gone() { ! grep -q 'populated 1' "$1/cgroup.events" 2>/dev/null || is_frozen "$1"; }
-verdict() { # FILE: five lines of past_level
-	grep -v lost "$1" | sort -n | awk -v lost="$(grep -c lost "$1")" '{ value[NR] = $1 }
-		END { if (NR) printf "%s MiB of 31, ", value[int((NR + 1) / 2)]; printf "%d of 5 kept", 5 - lost }'
+middle() { # FILE [COLUMN]: the median of the numbers
+	grep -v lost "$1" | awk -v column="${2:-1}" '{ print $column }' | sort -n |
+		awk '{ value[NR] = $1 } END { if (NR) print value[int((NR + 1) / 2)] }'
+}
+verdict() { # FILE: lines of past_level
+	awk -v lost="$(grep -c lost "$1")" -v runs="$runs" -v room=$((limit * 3 / 100)) -v middle="$(middle "$1")" \
+		'BEGIN { if (middle != "") printf "%s MiB of %d, ", middle, room; printf "%d of %d kept", runs - lost, runs }'
 }
 
 brake() {
 	what="past the hold level when frozen, at full speed"
-	if [ "$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)" -lt $((3 << 20)) ]; then
-		left_out "$what" "needs 3 GiB of memory"
+	if ! choose_limit; then
+		left_out "$what" "needs 1 GiB of memory"
 		return
 	fi
-	say "a job at full speed is braked, five times by headroomd and five times by a bare loop"
+	say "a job at full speed is braked, $runs times by headroomd and $runs times by a bare loop"
 	start_daemon ''
-	: >"$D/ours" && : >"$D/bare"
-	for i in 1 2 3 4 5; do
+	: >"$D/ours" && : >"$D/bare" && : >"$D/loops"
+	for i in $(seq "$runs"); do
 		if ! past_level "o$i" default >>"$D/ours" || ! past_level "b$i" observe >>"$D/bare"; then
 			left_out "$what" "no cgroup that can be frozen here: $(tail -n 1 "$D/errors")"
 			stop_daemon
 			return
 		fi
 	done
-	row "$what" "$(verdict "$D/ours")" "" "the median of 5; limit 1G, hold at 97 %"
+	row "$what" "$(verdict "$D/ours")" "1 % of the limit" "the median; limit $limit MiB, hold at 97 %"
 	row "  a loop without a pause" "$(verdict "$D/bare")" "" "tests/bench/brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES"
+	# Both by the same ruler: how far the job came, at the pace that the loop saw.
+	row "  from the level to frozen, against the loop's" "$(awk -v ours="$(middle "$D/ours")" -v bare="$(middle "$D/bare")" \
+		-v nsec="$(middle "$D/loops" 2)" -v pace="$(middle "$D/loops" 3)" 'BEGIN {
+			if (ours == "" || bare == "" || pace <= 0) { print "not to be told"; exit }
+			if (bare > 0 && ours > 0) printf "%.2f times ", ours / bare
+			printf "(%.1f ms, %.1f ms; the loop from its own wake-up %.1f ms) at %.0f MiB/s", ours * 1048576e3 / pace,
+				bare * 1048576e3 / pace, nsec / 1e6, pace / 1048576 }')" "3 times" "the overshoot, divided by the pace"
+	stop_daemon
+}
+
+# KIND BYTES ROUNDS: two workers, each with a limit, the second in a cgroup made in the same way, which nobody watches any
+# longer; they work by turns. Their times are appended to $D/KIND.watched and $D/KIND.bare.
+turns=0
+work() {
+	turns=$((turns + 1))
+	rm -f "$D/go" "$D/took0" "$D/took1"
+	truncate -s 0 "$D/turn"
+	truncate -s 4 "$D/turn"
+	for me in 0 1; do
+		run_job --limit "${limit}M" --name "w$turns.$me" -- \
+			"$B/tests/bench/worker" "$1" "$2" "$3" "$D/go" "$D/took$me" "$D/data$me" "$D/turn" $me || return 1
+	done
+	bare=$((turns % 2)) # who begins changes
+	headroom detach "w$turns.$bare" >/dev/null || return 1
+	sleep 2 # they have filled, the tripwire is set
+	: >"$D/go"
+	wait_for 180 test -s "$D/took0" || return 1
+	wait_for 180 test -s "$D/took1" || return 1
+	# The first rounds, in which caches fill, are left out.
+	tail -n +4 "$D/took$bare" >>"$D/$1.bare"
+	tail -n +4 "$D/took$((1 - bare))" >>"$D/$1.watched"
+}
+slower() { # KIND COLUMN: how much slower the watched ones were than the bare ones beside them
+	$python - "$D/$1.watched" "$D/$1.bare" "$2" <<'PYTHON'
+import statistics, sys
+watched, bare = ([float(line.split()[int(sys.argv[3])]) for line in open(name)] for name in sys.argv[1:3])
+more = sorted(100 * (a / b - 1) for a, b in zip(watched, bare))
+n = len(more)
+# The interval that holds the true median in at least 95 of 100 cases, by counting signs alone.
+from math import comb
+out, tail = 0, 0.0
+while out < n // 2 and tail + comb(n, out) / 2**n <= 0.025:
+    tail += comb(n, out) / 2**n
+    out += 1
+low, high = more[max(out - 1, 0)], more[n - 1 - max(out - 1, 0)]
+print(f"{statistics.median(more):+.2f} % ({low:+.1f} to {high:+.1f}), {statistics.median(bare) / 1e6:.0f} ms")
+PYTHON
+}
+
+peace() {
+	choose_limit
+	limit=$((limit / 2))
+	start_daemon ''
+	for kind in room cache; do
+		what="a job that stays below 70 %, slower by"
+		goal="1 %" bytes=$((limit * 1048576 / 100 * 62)) rounds=${HR_BENCH_ROUNDS:-40}
+		[ $kind = room ] || what="a job on file cache up to its limit, slower by"
+		[ $kind = room ] || goal="3 %" bytes=$((limit * 1048576 / 100 * 93))
+		say "$kind: $pairs pairs of jobs, watched and not, $rounds rounds by turns"
+		for i in $(seq "$pairs"); do
+			if ! work $kind $bytes "$rounds"; then
+				left_out "$what" "it did not come to its end: $(tail -n 1 "$D/errors")"
+				break
+			fi
+		done
+		[ -s "$D/$kind.watched" ] || continue
+		row "$what" "$(slower $kind 0)" "$goal" \
+			"the median of $(wc -l <"$D/$kind.bare") pairs of rounds, and between what it lies, 95 %; worker $kind, limit $limit MiB"
+		row "  without its waits for a processor" "$(slower $kind 1)" "" "so told, since others may run here as well"
+		row "  its own CPU time" "$(slower $kind 2)" "" ""
+	done
+	stop_daemon
+}
+
+all_cpu_nsec() { cat /proc/"$daemon"/task/*/schedstat /proc/"$helper"/task/*/schedstat | awk '{ n += $1 } END { printf "%.0f\n", n }'; }
+
+# What the daemon and its helper use while one job fills memory at full speed, to 68 % of its limit, and up to the freeze.
+pace() {
+	choose_limit
+	[ "$available" -lt 12288 ] || limit=4096
+	say "CPU time of the daemon while one job fills memory at full speed, $runs times"
+	start_daemon ''
+	: >"$D/pace"
+	for i in $(seq "$runs"); do
+		rm -f "$D/go" "$D/took"
+		run_job --limit "${limit}M" --name "f$i" -- "$B/tests/bench/worker" fill $((limit * 1048576 / 100 * 68)) 1 "$D/go" "$D/took" || break
+		sleep 3
+		start=$(all_cpu_nsec)
+		: >"$D/go"
+		wait_for 120 test -s "$D/took" || break
+		echo "$(($(all_cpu_nsec) - start)) $(cat "$D/took")" >>"$D/pace"
+		sleep 1.5
+	done
+	row "CPU of headroomd, one job growing at full speed" "$(awk -v limit="$limit" '{ printf "%.2f %.2f\n", 100 * $1 / $2, $2 / 1e9 }' "$D/pace" |
+		sort -n | awk '{ share[NR] = $1; took[NR] = $2 } END { if (NR) printf "%s %% of a core (%s s of growth)", share[int((NR + 1) / 2)], took[int((NR + 1) / 2)] }')" \
+		"2 %" "the median; schedstat of daemon and helper, while a worker fills to 68 % of $limit MiB"
 	stop_daemon
 }
 
@@ -335,15 +447,16 @@ make_groups
 : >"$rows"
 for part in $parts; do
 	case $part in
-	idle | sample | jobs | brake) $part ;;
+	idle | sample | jobs | brake | peace | pace) $part ;;
+	cost) ;;
 	*)
-		say "$part: takes idle, sample, jobs, brake"
+		say "$part: takes idle, sample, jobs, brake, peace, pace, cost"
 		exit 2
 		;;
 	esac
 done
 mkdir -p "$B/bench"
-{
+[ ! -s "$rows" ] || {
 	echo "$(headroomd --version), $(uname -sr), $(nproc) processors, memory by cgroup v$version, $(date -u +%F)"
 	echo
 	{
@@ -354,3 +467,10 @@ mkdir -p "$B/bench"
 			line = sprintf("%-*s | %-*s | %-*s | %s", width[1], cell[r, 1], width[2], cell[r, 2], width[3], cell[r, 3], cell[r, 4])
 			sub(/[ |]+$/, "", line); print line } }'
 } | tee "$B/bench/results.txt"
+
+case " $parts " in *' cost '*)
+	echo
+	cleanup # the machine is the guest's now
+	bash "$(dirname "$0")/cost.sh" "$B"
+	;;
+esac

@@ -4,7 +4,10 @@
  * The simplest brake that there can be, to compare the daemon's with: reads one usage file without a pause,
  * and freezes as soon as it stands at a level.
  *
- *   brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES     prints the usage in bytes once the group is frozen
+ *   brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES
+ *
+ * Prints the usage in bytes once the group is frozen, the nanoseconds from the read that saw the level until
+ * then, and the pace of the job in bytes a second, over the last tenth before the level.
  */
 
 #include <errno.h>
@@ -12,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -30,6 +34,14 @@ static bool read_at(int fd, char *text, size_t size)
         return n > 0;
 }
 
+static uint64_t now_nsec(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
 int main(int argc, char **argv)
 {
         char text[256];
@@ -45,18 +57,30 @@ int main(int argc, char **argv)
         _close_ int events = openat(control, "cgroup.events", O_RDONLY | O_CLOEXEC);
         if (usage < 0 || freeze < 0 || events < 0)
                 return fail(usage < 0 ? argv[1] : argv[2]);
+        uint64_t used, first_nsec = 0, first_bytes = 0;
         do {
                 if (!read_at(usage, text, sizeof(text)))
                         return fail(argv[1]);
-        } while (strtoull(text, NULL, 10) < level);
+                used = strtoull(text, NULL, 10);
+                if (first_nsec == 0 && used >= level - level / 10) {
+                        first_nsec = now_nsec();
+                        first_bytes = used;
+                }
+        } while (used < level);
+        uint64_t seen_nsec = now_nsec();
         if (write(freeze, "1", 1) != 1)
                 return fail("cgroup.freeze");
         do {
                 if (!read_at(events, text, sizeof(text)))
                         return fail("cgroup.events");
         } while (!strstr(text, "frozen 1"));
+        uint64_t frozen_nsec = now_nsec();
         if (!read_at(usage, text, sizeof(text)))
                 return fail(argv[1]);
-        printf("%llu\n", strtoull(text, NULL, 10));
+        double pace = seen_nsec > first_nsec
+                              ? (double)(used - first_bytes) * 1e9 / (double)(seen_nsec - first_nsec)
+                              : 0;
+        printf("%llu %llu %.0f\n", strtoull(text, NULL, 10), (unsigned long long)(frozen_nsec - seen_nsec),
+                pace);
         return EXIT_SUCCESS;
 }

@@ -108,6 +108,22 @@ def limit_by_somebody_else(s):
 
 
 @scenario("cgroup")
+def limit_above_set_later(s):
+    """A limit that is set later on a cgroup above the job is seen, named, and acted on before it is reached."""
+    s.daemon()
+    run = s.grow("--to", "150", "--rate", "8", "--start", "20", limit="300M")
+    run.wait_watched()
+    set_limit(s.memory, 100)
+    held = run.wait_held()
+    check("by that limit", held["limit_source"].endswith(os.path.basename(s.memory)), held)
+    check("before it", held["used_bytes"] < 100 * MIB, held)
+    set_limit(s.memory, 400)
+    wait_until("it can go on", lambda: s.client("resume", run.name)[0] == 0 or not s.status(run.name)["frozen"])
+    run.check_unharmed(run.wait())
+    same("its result", run.result()[0], "finished")
+
+
+@scenario("cgroup")
 def match_observes(s):
     """A [match] rule finds a cgroup that appears; by default it is only observed, up to the kernel's own limit."""
     s.daemon(f"[match tests]\ncgroup = {s.memory}/found-*\n")

@@ -826,7 +826,7 @@ static void asked(void **state HR_UNUSED)
                 PHASE(HELD, true, TRIM, "held trim trim trim:started"),
                 PHASE(HELD, true, CHECKPOINT, "held trim - -"), /* it can't answer */
                 PHASE(HELD, true, HOLD, "held trim - -"),
-                PHASE(HELD, true, RESUME, "watch trim fuse+thaw thaw:done"),
+                PHASE(HELD, true, RESUME, "watch trim thaw thaw:done"), /* at 80 % there is room again */
                 PHASE(HELD, true, ROOM, "watch trim thaw thaw:done"),
                 PHASE(HELD, true, INTERRUPT, "interrupt interrupt fuse+interrupt+thaw interrupt:started"),
                 PHASE(HELD, true, KILL, "kill kill kill kill:started"),
