@@ -157,7 +157,7 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
         const struct hr_policy *p = job->policy;
         job->save = HR_SAVE_RUNNING;
         job->save_text[0] = '\0';
-        job->save_since_usec = hr_now_realtime_usec();
+        job->save_since_usec = hr_now_file_usec();
         job->save_size_bytes = 0;
         if (p->checkpoint_method.method == HR_METHOD_HOOK)
                 hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",

@@ -82,6 +82,7 @@ int hr_manager_run(struct hr_manager *m); /* until SIGTERM or SIGINT; 0 or -errn
 
 uint64_t hr_now_usec(void);          /* CLOCK_MONOTONIC */
 uint64_t hr_now_realtime_usec(void); /* CLOCK_REALTIME */
+uint64_t hr_now_file_usec(void);     /* the same as file systems have it, which may be a tick behind */
 
 /* manager.c */
 /* Takes a job in. leader etc. as in state; the record is made here. *ret may be NULL. */
