@@ -42,7 +42,8 @@ uint64_t hr_now_realtime_usec(void)
         return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* A file that is written at once is stamped by the coarse clock: 5 of 1000 were older than the fine one said. */
+/* A file that is written at once is stamped by the coarse clock: 5 of 1000 were older than the fine one said.
+ */
 uint64_t hr_now_file_usec(void)
 {
         struct timespec ts;
