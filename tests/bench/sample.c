@@ -45,15 +45,19 @@ static uint64_t now_nsec(void)
 
 static int open_job(const char *group, const char *control, struct hr_job **ret)
 {
-        struct hr_state state = {.id = "j1", .name = "bench", .policy = "default"};
-        struct hr_job_options options = {.state = &state, .hierarchy = &manager.hierarchy};
+        struct hr_state state = {.id = "j1", .name = "bench", .policy = "default", .armed = HR_ARMED_NOTHING};
+        struct hr_job_options options = {
+                .state = &state, .hierarchy = &manager.hierarchy, .host = &manager.host};
         struct hr_job *job;
         int r = hr_hierarchy_find("", &manager.hierarchy);
+
+        manager.host = (struct hr_host)HR_HOST_INIT;
 
         if (r == 0)
                 r = hr_config_new(0, &manager.config);
         if (r < 0)
                 return r;
+        state.placement.owned = true; /* as `run` makes it */
         state.placement.kind = manager.hierarchy.memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
         state.placement.freezer = control[0] ? HR_FREEZER_CGROUP2 : HR_FREEZER_NONE;
         snprintf(state.placement.cgroup, sizeof(state.placement.cgroup), "%s", group);
