@@ -184,6 +184,24 @@ static void test_bus_fd_stays_readable(void **state HR_UNUSED)
         hr_exchange_free(x);
 }
 
+/* The recorder takes the lines first, then the records: a line that comes in between still wakes it. */
+static void test_record_fd_stays_readable(void **state HR_UNUSED)
+{
+        struct hr_exchange *x = new_exchange(1);
+        struct pollfd fd = {.fd = hr_exchange_record_fd(x), .events = POLLIN};
+        struct hr_event event;
+        struct hr_line line;
+
+        assert_false(hr_exchange_next_line(x, &line));
+        hr_exchange_line(x, 6, "in between");
+        assert_false(hr_exchange_next_record(x, &event));
+        assert_int_equal(poll(&fd, 1, 0), 1);
+        assert_true(hr_exchange_next_line(x, &line));
+        assert_false(hr_exchange_next_record(x, &event));
+        assert_int_equal(poll(&fd, 1, 0), 0);
+        hr_exchange_free(x);
+}
+
 /* ---- between two threads ---- */
 
 struct pair {
@@ -328,6 +346,7 @@ int main(void)
                 cmocka_unit_test(test_events),
                 cmocka_unit_test(test_commands),
                 cmocka_unit_test(test_bus_fd_stays_readable),
+                cmocka_unit_test(test_record_fd_stays_readable),
                 cmocka_unit_test(test_status_is_whole),
                 cmocka_unit_test(test_events_between_threads),
                 cmocka_unit_test(test_commands_between_threads),
