@@ -177,11 +177,14 @@ static int next_number(const char **at, uint64_t *ret)
 
 static int armed_parse(const char *line, struct hr_armed *ret)
 {
-        uint64_t n[15];
+        /* Those that came later may be missing: an upgrade forgets no job. */
+        uint64_t n[15] = {[13] = HR_BYTES_NONE, [14] = HR_BYTES_NONE};
         if (strncmp(line, "headroom ", 9) != 0)
                 return -EBADMSG;
         const char *at = line + 9;
         for (size_t i = 0; i < ELEMENTSOF(n); i++) {
+                if (i >= 13 && at[strspn(at, " ")] == '\0')
+                        break;
                 int r = next_number(&at, &n[i]);
                 if (r < 0)
                         return r;

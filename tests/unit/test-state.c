@@ -282,6 +282,33 @@ static void damaged(void **state HR_UNUSED)
         }
 }
 
+/* The armed line has grown twice since version 1: an upgrade forgets no held job. */
+static void of_an_older_daemon(void **state HR_UNUSED)
+{
+        static const struct {
+                const char *name, *cut;
+                uint64_t high_before_bytes;
+        } rows[] = {
+                {"before the limit stood back", " 367001600", 300 * HR_MIB},
+                {"before others' memory.high was kept", " 314572800 367001600", HR_BYTES_NONE},
+        };
+        static char text[TEXT_MAX];
+        struct hr_state s, back;
+
+        sample(&s);
+        TEST_ROWS(row, rows)
+        {
+                int size = hr_state_format(&s, text, sizeof(text));
+                char *at = strstr(text, row->cut);
+                assert_non_null(at);
+                memset(at, ' ', strlen(row->cut));
+                EXPECT_INT(row->name, hr_state_parse(text, (size_t)size, &back), 0);
+                EXPECT_UINT(row->name, back.armed.peak_bytes, s.armed.peak_bytes);
+                EXPECT_UINT(row->name, back.armed.high_before_bytes, row->high_before_bytes);
+                EXPECT_UINT(row->name, back.armed.stood_back_bytes, HR_BYTES_NONE);
+        }
+}
+
 /* ---- in a directory ---- */
 
 struct dir {
@@ -453,6 +480,7 @@ int main(void)
                 cmocka_unit_test(hostile),
                 cmocka_unit_test(cut_off),
                 cmocka_unit_test(damaged),
+                cmocka_unit_test(of_an_older_daemon),
                 cmocka_unit_test(arms_in_place),
                 cmocka_unit_test(replaces),
                 cmocka_unit_test(sets_aside),
