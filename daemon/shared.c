@@ -60,14 +60,10 @@ void hr_shared_detach(struct hr_manager *m, struct hr_job *job)
         }
 }
 
-static bool has_limit(struct hr_manager *m, const char *path)
+static void go_up(char *path)
 {
-        struct hr_group g = HR_GROUP_INIT;
-        struct hr_group_limits limits;
-        bool limited = hr_group_open(&m->hierarchy, path, &g) == 0 &&
-                       hr_group_read_limits(&g, &limits) == 0 && limits.limit_bytes != HR_BYTES_NONE;
-        hr_group_close(&g);
-        return limited;
+        char *slash = strrchr(path, '/');
+        path[slash ? slash - path : 0] = '\0';
 }
 
 /* The nearest cgroup that may limit it beside its own: of a tree, the one that it is in. "": there is none.
@@ -80,9 +76,7 @@ static void first_above(struct hr_manager *m, struct hr_job *job, char *path, si
         path[0] = '\0';
         if (job->group.path) {
                 snprintf(path, path_size, "%s", job->group.path);
-                char *slash = strrchr(path, '/');
-                if (slash)
-                        *slash = '\0';
+                go_up(path);
         } else if (m->hierarchy.memory_version > 0 && job->card->leader > 0) {
                 snprintf(name, sizeof(name), "%s/%d/cgroup", m->hierarchy.proc, (int)job->card->leader);
                 if (hr_sense_read_at(AT_FDCWD, name, text, sizeof(text), &size) == 0)
@@ -94,21 +88,13 @@ static void first_above(struct hr_manager *m, struct hr_job *job, char *path, si
 /* path, or the first above it, that has a limit. */
 static bool find_limited(struct hr_manager *m, char *path)
 {
-        while (path[0] && strcmp(path, "/") != 0) {
-                if (has_limit(m, path))
+        for (; path[0] && strcmp(path, "/") != 0; go_up(path)) {
+                struct hr_group_limits limits;
+                if (hr_group_read_limits_at(&m->hierarchy, path, &limits) == 0 &&
+                        limits.limit_bytes != HR_BYTES_NONE)
                         return true;
-                char *slash = strrchr(path, '/');
-                if (!slash)
-                        break;
-                *slash = '\0';
         }
         return false;
-}
-
-static void go_up(char *path)
-{
-        char *slash = strrchr(path, '/');
-        path[slash ? slash - path : 0] = '\0';
 }
 
 /* The cgroups above it that have a limit, the nearest first, and the host. */

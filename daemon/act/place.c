@@ -56,12 +56,9 @@ static bool limited_up_to(const struct hr_hierarchy *h, const char *path, size_t
         if (join(part, sizeof(part), path, "") < 0)
                 return true; /* too long to look: rather leave it where it is */
         while (strlen(part) > stop && strcmp(part, "/") != 0) {
-                struct hr_group g = HR_GROUP_INIT;
                 struct hr_group_limits limits;
-                bool limited = hr_group_open(h, part, &g) == 0 && hr_group_read_limits(&g, &limits) == 0 &&
-                               (limits.limit_bytes != HR_BYTES_NONE || limits.high_bytes != HR_BYTES_NONE);
-                hr_group_close(&g);
-                if (limited)
+                if (hr_group_read_limits_at(h, part, &limits) == 0 &&
+                        (limits.limit_bytes != HR_BYTES_NONE || limits.high_bytes != HR_BYTES_NONE))
                         return true;
                 char *slash = strrchr(part, '/');
                 if (!slash || slash == part)

@@ -139,27 +139,36 @@ static int open_file(int dir_fd, const char *name, bool optional, int *ret_fd)
         return 0;
 }
 
-int hr_group_open(const struct hr_hierarchy *h, const char *path, struct hr_group *ret)
+static int open_directory(const struct hr_hierarchy *h, const char *path, struct hr_group *g)
 {
-        HR_CLEANUP(group_closep) struct hr_group g = HR_GROUP_INIT;
         char full[PATH_MAX];
-        struct hr_usage usage;
-        struct stat st;
         int r;
 
         if (!path_is_good(path))
                 return -EINVAL;
         if (h->memory_version != 1 && h->memory_version != 2)
                 return -EOPNOTSUPP;
-        g.ops = h->memory_version == 2 ? &hr_cgroup2_ops : &hr_cgroup1_ops;
-        g.kind = h->memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
+        g->ops = h->memory_version == 2 ? &hr_cgroup2_ops : &hr_cgroup1_ops;
+        g->kind = h->memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
 
         r = group_directory(h, path, full);
         if (r < 0)
                 return r;
-        g.dir_fd = open(full, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (g.dir_fd < 0)
+        g->dir_fd = open(full, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (g->dir_fd < 0)
                 return errno == ENOENT || errno == ENODEV ? HR_SENSE_GONE : -errno;
+        return 0;
+}
+
+int hr_group_open(const struct hr_hierarchy *h, const char *path, struct hr_group *ret)
+{
+        HR_CLEANUP(group_closep) struct hr_group g = HR_GROUP_INIT;
+        struct hr_usage usage;
+        struct stat st;
+        int r = open_directory(h, path, &g);
+
+        if (r != 0)
+                return r;
         if (fstat(g.dir_fd, &st) < 0)
                 return explain(g.dir_fd, errno);
         g.inode = st.st_ino;
@@ -239,6 +248,14 @@ int hr_group_read_usage(struct hr_group *g, struct hr_usage *ret)
 int hr_group_read_limits(struct hr_group *g, struct hr_group_limits *ret)
 {
         return g->ops->read_limits(g, ret);
+}
+
+int hr_group_read_limits_at(const struct hr_hierarchy *h, const char *path, struct hr_group_limits *ret)
+{
+        HR_CLEANUP(group_closep) struct hr_group g = HR_GROUP_INIT;
+        int r = open_directory(h, path, &g);
+
+        return r != 0 ? r : g.ops->read_limits(&g, ret);
 }
 
 int hr_group_read_high(struct hr_group *g, uint64_t *ret_bytes)

@@ -72,6 +72,8 @@ struct hr_group_limits {
         uint64_t high_bytes;     /* v2 memory.high; v1: HR_BYTES_NONE */
 };
 int hr_group_read_limits(struct hr_group *g, struct hr_group_limits *ret);
+/* The same of any path in the memory hierarchy, which is not kept open; allocates nothing. */
+int hr_group_read_limits_at(const struct hr_hierarchy *h, const char *path, struct hr_group_limits *ret);
 /* memory.high alone. v1: -ENODATA. */
 int hr_group_read_high(struct hr_group *g, uint64_t *ret_bytes);
 /* v2 memory.peak (kernel 5.19) / v1 memory.max_usage_in_bytes; cache included; -ENODATA where there is none.
