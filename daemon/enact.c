@@ -24,11 +24,10 @@
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
 #define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define STAND_BACK_USEC                                                                    \
-        (300 * HR_USEC_PER_MSEC) /* a freeze waits for the kernel's lock: 121 ms were seen \
-                                  */
-#define GRANT_SHARE 50           /* 2 % of the limit where that is more; chosen, not tuned */
-#define RECLAIM_SHARE 10         /* trim asks for a tenth of what is in use */
+#define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
+/* A freeze waits for the kernel's lock: 121 ms were seen (Linux 6.18, 40 busy processes on 2 processors). */
+#define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC)
+#define RECLAIM_SHARE 10 /* trim asks for a tenth of what is in use */
 #define PAGE_BYTES 4096
 /* A tripwire is not armed nearer above usage than this, or this share of the limit, if that is less. */
 #define WIRE_ROOM_BYTES (512 * HR_KIB)
@@ -41,8 +40,8 @@
 /* v1's cgroup.event_control waits for a grace period of RCU: median 16 ms, up to 324 (Linux 6.18, 2 busy
  * processors). */
 #define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC) /* not with the limit so near, */
-#define WIRE1_MOVED_USEC \
-        (100 * HR_USEC_PER_MSEC) /* nor so soon after it moved: it may only have waited for a processor */
+/* nor so soon after it moved: it may only have waited for a processor */
+#define WIRE1_MOVED_USEC (100 * HR_USEC_PER_MSEC)
 
 static int act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
 {
@@ -74,13 +73,51 @@ static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_t
         (void)hr_job_arm(job); /* it runs: a stale "frozen" is thawed once more, which harms nobody */
 }
 
-/* The tripwire away: a job that is let go above it would crawl. */
-static void lift_wire(struct hr_job *job)
+static int ask_high(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
 {
-        if (!job->armed.high || hr_limit_lift_high(&job->group, job->armed.high_before_bytes) < 0)
+        static struct hr_helper_request q;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_HIGH;
+        q.bytes = bytes;
+        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+        int r = hr_errands_ask(m, &q, job, NULL, NULL);
+        job->high_busy = r == 0;
+        return r;
+}
+
+/*
+ * memory.high to max at once, which never blocks. What somebody else had set there may reclaim when it comes
+ * back: the helper's to write, and until it stands the record keeps it (armed.high).
+ */
+static void clear_high(struct hr_manager *m, struct hr_job *job)
+{
+        if (hr_limit_lift_high(&job->group) < 0)
                 return;
-        job->armed.high = false;
         job->wire.armed_bytes = HR_BYTES_NONE;
+        job->armed.high = job->armed.high_before_bytes != HR_BYTES_NONE;
+        if (job->armed.high && !job->high_busy)
+                (void)ask_high(m, job, job->armed.high_before_bytes); /* else at the next look */
+}
+
+/* The tripwire away: a job that is let go above it would crawl. */
+static void lift_wire(struct hr_manager *m, struct hr_job *job)
+{
+        bool coming_back = job->high_busy && job->wire.armed_bytes == HR_BYTES_NONE;
+        if (job->armed.high && !coming_back)
+                clear_high(m, job);
+}
+
+void hr_enact_high_written(struct hr_manager *m, struct hr_job *job, uint64_t bytes, int result)
+{
+        bool wanted = job->wire.armed_bytes == bytes;
+        bool came_back = !wanted && bytes == job->armed.high_before_bytes;
+
+        if (wanted && result < 0)
+                job->wire.armed_bytes = HR_BYTES_NONE; /* the timer looks */
+        else if (came_back)
+                job->armed.high = result < 0;
+        else if (!wanted)
+                clear_high(m, job); /* lifted while this was on its way: it came too late */
 }
 
 static void act_fuse(
@@ -232,21 +269,28 @@ static void stand_back(struct hr_manager *m, struct hr_job *job)
                 job->armed.stood_back_bytes = HR_BYTES_NONE;
 }
 
-/* One that came to stand above its limit keeps what it has: the kernel would kill it at once. */
+/*
+ * Only of one that stands still is the usage that was read still true when the limit is written; below usage,
+ * the kernel would reclaim in our thread, and kill. One that runs is left room, and the helper does it. One
+ * that came to stand above its limit keeps what it has.
+ */
 void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
 {
         uint64_t limit = job->own_limit_bytes, current = 0;
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
 
-        if (!hr_job_stands_back(job) || hr_group_read_current(&job->group, &current) != 0)
+        if (!hr_job_stands_back(job) || job->limit_busy || hr_group_read_current(&job->group, &current) != 0)
                 return;
-        if (current < limit) {
-                if (write_limit(job, limit) == 0)
+        if (job->frozen && current < limit) {
+                if (write_limit(job, limit) == 0) {
                         job->armed.stood_back_bytes = HR_BYTES_NONE;
-        } else if (job->used_bytes < limit) { /* dropping cache may take a while: the helper's */
-                act_raise(m, job, limit);     /* and then it is set, and no longer stands back */
-        } else if (!job->outran) {
-                job->outran = write_limit(job, hr_account_least_limit(current)) == 0;
+                        job->outran = false;
+                }
+        } else if (job->frozen ? job->used_bytes < limit : hr_account_least_limit(job->used_bytes) <= limit) {
+                act_raise(m, job, limit); /* and then it is set, and no longer stands back */
+        } else if (job->frozen && !job->outran) {
+                job->outran = true;
+                (void)write_limit(job, hr_account_least_limit(current)); /* else more room still stands */
                 snprintf(reason, sizeof(reason),
                         "it outran its freeze and stands above its limit; it keeps the %s that it has",
                         hr_units_format_bytes(text, current));
@@ -257,10 +301,12 @@ void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
 /* It lives on, and well below: the reserve was for its end. */
 static void take_reserve_back(struct hr_manager *m, struct hr_job *job)
 {
-        if (job->granted_from_bytes == 0 || job->state.phase != HR_PHASE_WATCH ||
+        if (job->granted_from_bytes == 0 || job->state.phase != HR_PHASE_WATCH || job->limit_busy ||
                 job->used_bytes > job->granted_from_bytes / 10 * 9)
                 return;
-        act_raise(m, job, TAKE_VALUE(job->granted_from_bytes));
+        act_raise(m, job, job->granted_from_bytes);
+        if (job->limit_busy) /* else at the next look */
+                job->granted_from_bytes = 0;
 }
 
 void hr_enact(
@@ -289,18 +335,17 @@ void hr_enact(
                 act_save(m, job, &t);
         if (a & HR_ACT_FUSE)
                 act_fuse(m, job, &t, sample);
-        if (a & HR_ACT_UNFUSE && job->armed.fused) {
+        if (a & HR_ACT_UNFUSE && job->armed.fused)
                 act_unfuse(job, &t);
-        }
         if (a & (HR_ACT_INTERRUPT | HR_ACT_TERMINATE))
                 hr_signal_drop_stops(&t);
         if (a & HR_ACT_INTERRUPT)
                 (void)hr_signal_all(&t, SIGINT, false);
         if (a & HR_ACT_TERMINATE)
                 (void)hr_signal_all(&t, SIGTERM, false);
-        if (a & (HR_ACT_THAW |
-                        HR_ACT_INTERRUPT)) /* not with the freeze: until that is complete, it is the brake */
-                lift_wire(job);
+        /* Not with the freeze: until that is complete, it is the brake. */
+        if (a & (HR_ACT_THAW | HR_ACT_INTERRUPT))
+                lift_wire(m, job);
         if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen)) {
                 hr_enact_close_up(m, job);
                 act_thaw(m, job, &t);
@@ -323,29 +368,21 @@ static void note_high_of_others(struct hr_job *job)
 
 static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high, bool near)
 {
-        static struct hr_helper_request q;
         char text[HR_TEXT_SIZE_MAX];
 
         note_high_of_others(job);
         if (job->armed.high_before_bytes <= high) { /* theirs wakes us as well, and comes first */
-                lift_wire(job);
+                lift_wire(m, job);
                 return;
         }
         job->armed.high = true;
         if (hr_job_arm(job) < 0)
                 return;
-        if (near) { /* it may reclaim, and so block */
-                memset(&q, 0, sizeof(q));
-                q.op = HR_HELPER_HIGH;
-                q.bytes = high;
-                snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
-                job->high_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
-        } else {
-                snprintf(text, sizeof(text), "%" PRIu64, high);
-                if (hr_cgroup_write(job->group.dir_fd, "memory.high", text) < 0)
-                        return;
-        }
-        job->wire.armed_bytes = high;
+        snprintf(text, sizeof(text), "%" PRIu64, high);
+        int r = near ? ask_high(m, job, high) /* it may reclaim, and so block */
+                     : hr_cgroup_write(job->group.dir_fd, "memory.high", text);
+        if (r == 0)
+                job->wire.armed_bytes = high;
 }
 
 /* Registering waits for a grace period of the kernel (16 ms, up to 324): the helper's to do. Until then the
@@ -413,7 +450,7 @@ void hr_enact_wire(
                 return; /* on its way to the hold level */
         if (want == HR_BYTES_NONE) {
                 if (v2)
-                        lift_wire(job);
+                        lift_wire(m, job);
                 return;
         }
         uint64_t armed = job->wire.armed_bytes;
@@ -426,8 +463,7 @@ void hr_enact_wire(
                 write_wire2(m, job, want, want < job->current_bytes + want / 50);
         } else if (own->left_min_usec < WIRE1_LEFT_USEC ||
                    now_usec < MAX(job->moved_usec, job->high_usec) + WIRE1_MOVED_USEC) {
-                job->wire.armed_bytes =
-                        HR_BYTES_NONE; /* it would be there before the tripwire is: the timer looks */
+                job->wire.armed_bytes = HR_BYTES_NONE; /* it would be there first: the timer looks */
                 job->wire_due = true;
         } else {
                 write_wire1(m, job, want);
@@ -442,7 +478,8 @@ void hr_enact_nothing(struct hr_manager *m, struct hr_job *job)
         if (job->armed.fused)
                 (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes);
         job->armed.fused = false;
-        lift_wire(job);
+        lift_wire(m, job);
+        hr_enact_close_up(m, job);
         if (job->armed.frozen)
                 act_thaw(m, job, &t);
         (void)hr_job_arm(job);

@@ -7,7 +7,6 @@
 #include <sys/epoll.h>
 
 #include "act/checkpoint.h"
-#include "act/limit.h"
 
 /*
  * What the helper is asked to do, and what becomes of its answers. Each request is remembered in a small
@@ -99,10 +98,7 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                 break;
         case HR_HELPER_HIGH:
                 job->high_busy = false;
-                if (a->result < 0)
-                        job->wire.armed_bytes = HR_BYTES_NONE;
-                if (!job->armed.high) /* lifted while this was on its way: it came too late */
-                        (void)hr_limit_lift_high(&job->group, job->armed.high_before_bytes);
+                hr_enact_high_written(m, job, p->bytes, a->result);
                 break;
         case HR_HELPER_WIRE:
                 job->high_busy = false;

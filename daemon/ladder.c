@@ -218,6 +218,13 @@ static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
         return untold ? MIN(pause, UNTOLD_LOOK_USEC) : pause;
 }
 
+/* A task that waits for a disk freezes only then: an eighth of the time that it takes already. */
+static uint64_t pause_of_freeze(const struct hr_job *job, uint64_t now_usec)
+{
+        uint64_t waited = hr_sub(now_usec, job->state.phase_since_usec);
+        return MIN(MAX(FROZEN_LOOK_USEC, waited / 8), BUSY_LOOK_USEC);
+}
+
 static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pause_usec)
 {
         pause_usec = MIN(MAX(pause_usec, m->config->poll_min_usec), m->config->poll_max_usec);
@@ -241,10 +248,7 @@ static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const
         if (job->state.phase == HR_PHASE_WATCH)
                 pause = MIN(pause, pause_at_rest(job, now_usec));
         else if (job->state.phase == HR_PHASE_BRAKE || (job->armed.frozen && !job->frozen))
-                /* a task that waits for a disk freezes only then: an eighth of the time that it takes already
-                 */
-                pause = MIN(MAX(FROZEN_LOOK_USEC, hr_sub(now_usec, job->state.phase_since_usec) / 8),
-                        BUSY_LOOK_USEC);
+                pause = pause_of_freeze(job, now_usec);
         else if (job->state.phase == HR_PHASE_HELD)
                 pause = MIN(pause, HR_USEC_PER_SEC);
         else
@@ -446,8 +450,6 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = align(m, now_usec, MIN(wall, pause_at_rest(job, now_usec)));
                 return;
         }
-        if (job->limits_usec == now_usec)
-                hr_shared_refresh(m, job);
         if (job->armed.frozen) {
                 hr_job_target(job, &t);
                 (void)hr_freeze_complete(&t, &job->frozen);
@@ -479,6 +481,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         hr_enact_wire(m, job, &sample, now_usec);
         job->silenced = false;
         job->next_usec = plan(m, job, &sample, &d, now_usec);
+        if (job->limits_usec == now_usec) /* what was just decided did not wait for this */
+                hr_shared_refresh(m, job);
         if (job->ask != HR_ASK_NOTHING) /* raised on the spot */
                 job->next_usec = now_usec;
 }

@@ -115,10 +115,12 @@ void hr_enact(struct hr_manager *m, struct hr_job *job, const struct hr_sample *
 void hr_enact_wire(
         struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, uint64_t now_usec);
 bool hr_enact_brakes(const struct hr_job *job, uint64_t now_usec); /* its tripwire rang, and slows it down */
-void hr_enact_close_up(
-        struct hr_manager *m, struct hr_job *job); /* no freeze is under way: its limit comes back */
-void hr_enact_nothing(
-        struct hr_manager *m, struct hr_job *job); /* everything that is set on it is taken off; it runs */
+/* What became of the helper's write to memory.high. */
+void hr_enact_high_written(struct hr_manager *m, struct hr_job *job, uint64_t bytes, int result);
+/* No freeze is under way: its limit in the kernel, which stood back, comes back. */
+void hr_enact_close_up(struct hr_manager *m, struct hr_job *job);
+/* Everything that is set on it is taken off; it runs. */
+void hr_enact_nothing(struct hr_manager *m, struct hr_job *job);
 
 /* errands.c: what the helper does for us */
 int hr_errands_start(struct hr_manager *m);

@@ -80,9 +80,7 @@ static int stop_again(const struct hr_target *t)
 /* A SIGCONT takes a ctrl-Z away that waits: it is given back, as the other freezers would let it. */
 static void continue_one(const struct hr_target *t, pid_t pid)
 {
-        struct hr_pid_status status;
-        bool ctrl_z = hr_process_status(t->proc_path, pid, &status) == 0 &&
-                      ((status.sig_pending | status.sig_shared_pending) & (1ULL << (SIGTSTP - 1)));
+        bool ctrl_z = hr_signal_waits(t, pid, HR_SIGNAL_BIT(SIGTSTP));
 
         (void)hr_signal_one(t, pid, SIGCONT, false); /* it may have died: nothing is left to do then */
         if (ctrl_z)

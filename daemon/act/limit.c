@@ -109,10 +109,9 @@ int hr_limit_write_high(const char *memory_mount, const char *path, uint64_t hig
         return write_number(memory_mount, path, "memory.high", high_bytes);
 }
 
-int hr_limit_lift_high(const struct hr_group *g, uint64_t before_bytes)
+int hr_limit_lift_high(const struct hr_group *g)
 {
-        char text[24];
-        return hr_cgroup_write(g->dir_fd, "memory.high", spell(text, before_bytes));
+        return hr_cgroup_write(g->dir_fd, "memory.high", "max");
 }
 
 static int set_value1(const char *path, const char *file, uint64_t bytes)

@@ -23,11 +23,8 @@ int hr_limit_write_high(const char *memory_mount, const char *path, uint64_t hig
  */
 int hr_limit_reclaim(const char *memory_mount, const char *path, uint64_t bytes, uint64_t *ret_bytes);
 
-/*
- * memory.high back to what others had set: HR_BYTES_NONE, which is max, never blocks, and the deciding thread
- * may do it itself.
- */
-int hr_limit_lift_high(const struct hr_group *g, uint64_t before_bytes);
+/* memory.high to max: reclaims nothing, so never blocks, and the deciding thread may do it itself. */
+int hr_limit_lift_high(const struct hr_group *g);
 
 /*
  * Makes a group for a job below `parent` (a path in the memory hierarchy) with libcgroup, sets its limit, and

@@ -92,23 +92,25 @@ static void release_one(const struct hr_state *state, void *userdata)
                 .stopped = stopped,
                 .stopped_count = &stopped_count,
         };
-        if (armed->frozen && !armed->fused)
-                fused = hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft) >
-                        0; /* without rights it goes on unfused */
+        if (armed->frozen && !armed->fused) /* without rights it goes on unfused */
+                fused = hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft) > 0;
         if (armed->high && has_group)
-                (void)hr_limit_lift_high(&group, armed->high_before_bytes);
+                (void)hr_limit_lift_high(&group);
         if (!armed->frozen && armed->stood_back_bytes != HR_BYTES_NONE && has_group)
                 write_limit(rel, p, armed->stood_back_bytes);
-        if (armed->frozen && armed->limit && has_group &&
-                p->owned) /* one that runs keeps the limit that it was given */
+        /* One that runs keeps the limit that it was given. */
+        if (armed->frozen && armed->limit && has_group && p->owned)
                 write_limit(rel, p, armed->limit_before_bytes);
         if (armed->frozen) {
                 hr_freeze_adopt(&t);
                 int r = hr_thaw(&t);
-                thawed = r == 0 || r == -ENOENT || r == -ENODEV ||
-                         r == -EBADF; /* gone: nobody is frozen any more */
+                /* gone: nobody is frozen any more */
+                thawed = r == 0 || r == -ENOENT || r == -ENODEV || r == -EBADF;
                 rel->count += r == 0;
         }
+        /* What others had set may reclaim, and so comes last. */
+        if (armed->high && has_group && armed->high_before_bytes != HR_BYTES_NONE)
+                (void)hr_limit_write_high(rel->hierarchy->memory, p->cgroup, armed->high_before_bytes);
         /* What could not be thawed stays recorded as frozen, for whoever comes next. A fuse stays, and known.
          */
         struct hr_armed left = *armed;

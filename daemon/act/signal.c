@@ -12,8 +12,6 @@
  * then, the pidfd is of that process.
  */
 
-#define BIT(sig) (1ULL << ((sig)-1))
-
 static int send(int pidfd, int sig)
 {
         return pidfd_send_signal(pidfd, sig, NULL, 0) < 0 ? -errno : 0;
@@ -22,7 +20,7 @@ static int send(int pidfd, int sig)
 static bool has_handler(const struct hr_target *t, pid_t pid, int sig)
 {
         struct hr_pid_status status;
-        return hr_process_status(t->proc_path, pid, &status) == 0 && (status.sig_caught & BIT(sig));
+        return hr_process_status(t->proc_path, pid, &status) == 0 && (status.sig_caught & HR_SIGNAL_BIT(sig));
 }
 
 static int is_pid(pid_t pid, void *userdata)
@@ -79,13 +77,18 @@ int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler)
         return s.sent > 0 ? s.sent : s.error;
 }
 
+bool hr_signal_waits(const struct hr_target *t, pid_t pid, uint64_t signals)
+{
+        struct hr_pid_status status;
+        return hr_process_status(t->proc_path, pid, &status) == 0 &&
+               (status.sig_pending | status.sig_shared_pending) & signals;
+}
+
 static int drop_stop(pid_t pid, void *userdata)
 {
         const struct hr_target *t = userdata;
-        const uint64_t stops = BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
-        struct hr_pid_status status;
-        if (hr_process_status(t->proc_path, pid, &status) == 0 &&
-                (status.sig_pending | status.sig_shared_pending) & stops)
+        const uint64_t stops = HR_SIGNAL_BIT(SIGTSTP) | HR_SIGNAL_BIT(SIGTTIN) | HR_SIGNAL_BIT(SIGTTOU);
+        if (hr_signal_waits(t, pid, stops))
                 (void)hr_signal_one(t, pid, SIGCONT, false); /* it may be gone: nobody is left to stop then */
         return 0;
 }
@@ -100,8 +103,9 @@ static int is_signalled(pid_t pid, void *userdata)
         const struct hr_target *t = userdata;
         /* A kill needs no thawing but in v1's freezer; elsewhere it is the end already, the kernel's OOM
          * killer's maybe. */
-        const uint64_t ending = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGHUP) | BIT(SIGQUIT) |
-                                (t->freezer == HR_FREEZER_CGROUP1 ? BIT(SIGKILL) : 0);
+        const uint64_t ending = HR_SIGNAL_BIT(SIGINT) | HR_SIGNAL_BIT(SIGTERM) | HR_SIGNAL_BIT(SIGHUP) |
+                                HR_SIGNAL_BIT(SIGQUIT) |
+                                (t->freezer == HR_FREEZER_CGROUP1 ? HR_SIGNAL_BIT(SIGKILL) : 0);
         struct hr_pid_status status;
         if (hr_process_status(t->proc_path, pid, &status) != 0)
                 return 0;

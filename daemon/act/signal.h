@@ -13,6 +13,9 @@
 int hr_signal_one(const struct hr_target *t, pid_t pid, int sig, bool only_with_handler);
 /* Every process of the job. Returns how many it was sent to, or -errno if to none for an error. */
 int hr_signal_all(const struct hr_target *t, int sig, bool only_with_handler);
+/* Does one of these wait for this process. A ctrl-Z that it ignores would not wait. */
+#define HR_SIGNAL_BIT(sig) (1ULL << ((sig)-1))
+bool hr_signal_waits(const struct hr_target *t, pid_t pid, uint64_t signals);
 /*
  * A ctrl-Z that waits in a held job would stop it before it can obey a later SIGINT or SIGTERM: SIGCONT takes
  * it back where one waits. Who is stopped already is not continued.
