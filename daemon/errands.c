@@ -143,7 +143,7 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                         hr_verbs_placed(m, p.command, a);
                 else if (a->op == HR_HELPER_WHO && p.command)
                         hr_verbs_known(m, p.command, a);
-                else if (a->op == HR_HELPER_WHO && a->result == 0)
+                else if (a->op == HR_HELPER_WHO && !p.command)
                         hr_watch_known(m, a);
                 else if (p.command)
                         hr_verbs_limited(m, p.command, NULL, a);

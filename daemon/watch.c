@@ -15,17 +15,24 @@
  * fits becomes the job; what is below it belongs to it.
  */
 
-#define WAITING_MAX 256
-#define LOOKS_MAX \
-        6 /* 0.1, 0.2, 0.4 ... 3.2 s after it appeared; chosen: a service is populated within a second */
+#define WAITING_MAX 16384 /* a bound on what a fork bomb of mkdir costs; chosen, not tuned */
+/* 0.1, 0.2, 0.4 ... 3.2 s after it appeared; chosen: a service is populated within a second */
+#define LOOKS_MAX 6
 #define FIRST_LOOK_USEC (100 * HR_USEC_PER_MSEC)
+/* A look opens and reads half a dozen files: a thousand that were there before must not keep jobs waiting. */
+#define LOOKS_AT_ONCE 16
+#define ASKED_MAX 16 /* of the helper at once: a `run` must find it free */
+#define NEXT_LOOKS_USEC (2 * HR_USEC_PER_MSEC)
 
-static struct {
-        char path[HR_PATH_MAX];
+struct waiting {
+        char *path; /* owned */
         uint64_t due_usec;
         unsigned looks;
-} waiting[WAITING_MAX]; /* touched only where rules are used */
-static size_t waiting_count;
+};
+static struct waiting *waiting; /* touched only where rules are used */
+static size_t waiting_count, waiting_size;
+static uint64_t waiting_next_usec = HR_USEC_NEVER;
+static unsigned asked_count; /* of the helper, which has not answered yet */
 
 static bool is_job_or_below(struct hr_manager *m, const char *path)
 {
@@ -68,7 +75,8 @@ static bool is_leaf_like(const char *path, const struct hr_match *match)
         return match->unit[0] || match->cgroup[0] || !slice;
 }
 
-/* Whose is it? The answer comes to hr_watch_known. -EAGAIN: nobody lives in it yet. */
+/* Whose is it? The answer comes to hr_watch_known. -EAGAIN: nobody lives in it yet; -EBUSY: the helper has
+ * too much to do already. */
 static int ask_whose(struct hr_manager *m, const char *path)
 {
         static struct hr_helper_request q;
@@ -76,6 +84,8 @@ static int ask_whose(struct hr_manager *m, const char *path)
         struct hr_pid_status status;
         pid_t pid = 0;
 
+        if (asked_count == ASKED_MAX)
+                return -EBUSY;
         int r = hr_group_open(&m->hierarchy, path, &g);
         if (r == -ENOENT)
                 r = -EAGAIN; /* it is there, but its memory controller is not yet: no event tells when it is
@@ -96,7 +106,10 @@ static int ask_whose(struct hr_manager *m, const char *path)
         q.uid = status.uid_real;
         q.gid = status.gid;
         snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", path);
-        return hr_errands_ask(m, &q, NULL, NULL, NULL) < 0 ? -EAGAIN : 0;
+        if (hr_errands_ask(m, &q, NULL, NULL, NULL) < 0)
+                return -EBUSY;
+        asked_count++;
+        return 0;
 }
 
 void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *a)
@@ -105,6 +118,9 @@ void hr_watch_known(struct hr_manager *m, const struct hr_helper_answer *a)
         struct hr_state s = {0};
         struct hr_job *job;
 
+        asked_count--;
+        if (a->result < 0)
+                return; /* whose it is can't be found out */
         const struct hr_match *match = hr_config_match(m->config, unit_of(path), path, a->user, a->group);
         if (!match || !is_leaf_like(path, match) || is_job_or_below(m, path))
                 return;
@@ -181,17 +197,24 @@ static void appeared(const char *path, void *userdata)
         struct hr_manager *m = userdata;
         if (m->config->match_count == 0 || strlen(path) >= HR_PATH_MAX)
                 return;
-        if (waiting_count == WAITING_MAX) { /* hundreds at start: those are populated already */
+        if (waiting_count == waiting_size && waiting_size < WAITING_MAX) {
+                size_t size = MAX(2 * waiting_size, 64U);
+                struct waiting *more = realloc(waiting, size * sizeof(*waiting));
+                if (more) {
+                        waiting = more;
+                        waiting_size = size;
+                }
+        }
+        char *copy = waiting_count < waiting_size ? strdup(path) : NULL;
+        if (!copy) {
                 char text[HR_REASON_MAX / 2];
                 hr_units_escape(text, sizeof(text), path);
-                if (ask_whose(m, path) == -EAGAIN)
-                        hr_manager_say(
-                                m, "warning", "%s is not watched: too many cgroups appear at once", text);
+                hr_manager_say(m, "warning", "%s is not watched: too many cgroups appear at once", text);
                 return;
         }
-        snprintf(waiting[waiting_count].path, HR_PATH_MAX, "%s", path);
-        waiting[waiting_count].due_usec = hr_now_usec() + FIRST_LOOK_USEC;
-        waiting[waiting_count++].looks = 0;
+        uint64_t due = hr_now_usec() + FIRST_LOOK_USEC;
+        waiting[waiting_count++] = (struct waiting){.path = copy, .due_usec = due};
+        waiting_next_usec = MIN(waiting_next_usec, due);
 }
 
 static void changed(const char *path, void *userdata)
@@ -231,23 +254,39 @@ int hr_watch_reload(struct hr_manager *m)
 {
         m->discover_source = sd_event_source_disable_unref(m->discover_source);
         m->discover = hr_discover_free(m->discover);
-        waiting_count = 0;
+        while (waiting_count > 0)
+                free(waiting[--waiting_count].path);
         return hr_watch_start(m);
+}
+
+/* False: the helper is busy, there is no use in asking for others now. */
+static bool look_at(struct hr_manager *m, size_t i, uint64_t now_usec)
+{
+        int r = ask_whose(m, waiting[i].path);
+        if (r == -EBUSY)
+                return false;
+        if (r == -EAGAIN && ++waiting[i].looks < LOOKS_MAX) {
+                waiting[i].due_usec = now_usec + (FIRST_LOOK_USEC << waiting[i].looks);
+                return true;
+        }
+        free(waiting[i].path);
+        waiting[i] = waiting[--waiting_count];
+        return true;
 }
 
 /* now_usec 0: only asks when the next look is due. */
 void hr_watch_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec)
 {
-        for (size_t i = waiting_count; i-- > 0;) {
-                if (now_usec > 0 && now_usec >= waiting[i].due_usec) {
-                        bool again =
-                                ask_whose(m, waiting[i].path) == -EAGAIN && ++waiting[i].looks < LOOKS_MAX;
-                        if (again)
-                                waiting[i].due_usec = now_usec + (FIRST_LOOK_USEC << waiting[i].looks);
-                        else
-                                waiting[i] = waiting[--waiting_count];
+        if (now_usec > 0 && now_usec >= waiting_next_usec) {
+                unsigned left = LOOKS_AT_ONCE;
+                waiting_next_usec = HR_USEC_NEVER;
+                for (size_t i = waiting_count; i-- > 0;) {
+                        if (now_usec >= waiting[i].due_usec && left > 0)
+                                left = look_at(m, i, now_usec) ? left - 1 : 0;
+                        if (i < waiting_count)
+                                waiting_next_usec = MIN(waiting_next_usec, waiting[i].due_usec);
                 }
-                if (i < waiting_count)
-                        *next_usec = MIN(*next_usec, waiting[i].due_usec);
+                waiting_next_usec = MAX(waiting_next_usec, now_usec + NEXT_LOOKS_USEC);
         }
+        *next_usec = MIN(*next_usec, waiting_next_usec);
 }

@@ -160,6 +160,16 @@ def match_with_policy_and_limit(s):
 
 
 @scenario("cgroup")
+def match_many(s):
+    """Hundreds of cgroups that were there before are all found, however busy the helper is."""
+    many = 1000
+    for number in range(many):
+        s.popen(["/bin/sleep", "600"], group=s.make_group(f"many-{number}"))
+    s.daemon(f"[match tests]\ncgroup = {s.memory}/many-*\n")
+    wait_until("all are watched", lambda: len(s.jobs()) == many, detail=lambda: f"{len(s.jobs())} of {many}")
+
+
+@scenario("cgroup")
 def match_locked(s):
     """Where a rule locks, the owner can neither detach the job nor change its policy; root can."""
     s.daemon(f"[match tests]\ncgroup = {s.memory}/found-*\npolicy = default\nlock = yes\n")
