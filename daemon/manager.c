@@ -140,6 +140,19 @@ static struct hr_card *make_card(const struct hr_job *job, const struct hr_state
         card->unit = strdup(s->placement.unit);
         if (!card->name || !card->user || !card->cgroup || !card->unit)
                 return hr_card_free(card);
+        /* Whoever asks before the first sample sees this. */
+        struct hr_status first = {.stage = s->armed.stage,
+                .frozen = s->armed.frozen,
+                .peak_bytes = s->armed.peak_bytes,
+                .limit_bytes = job->own_limit_bytes,
+                .own_limit_bytes = job->own_limit_bytes,
+                .headroom_bytes = job->own_limit_bytes,
+                .left_min_usec = HR_USEC_NEVER,
+                .left_max_usec = HR_USEC_NEVER};
+        snprintf(first.limit_source, sizeof(first.limit_source), "%s",
+                job->own_limit_bytes == HR_BYTES_NONE ? "none" : "own");
+        snprintf(first.policy, sizeof(first.policy), "%s", job->policy->name);
+        hr_card_write(card, &first);
         return card;
 }
 
