@@ -73,10 +73,14 @@ struct hr_job {
         uint64_t reach_bytes;        /* of used: here a limit that it shares may be at its next threshold */
         uint64_t tripped_usec;       /* when the tripwire rang last */
         uint64_t next_usec;          /* next look, CLOCK_MONOTONIC */
-        uint64_t cost_usec;          /* of the last sample of a tree */
-        uint64_t high_usec;          /* v1: when a threshold was asked for last */
-        bool silenced;               /* the tripwire fired for cache: quiet until the timer */
-        bool wire_due;               /* it fills too fast for a tripwire; armed when it has calmed down */
+        uint64_t wall_usec;       /* next look only because it could have filled half of its room by then, */
+        uint64_t rest_usec;       /* and for any other reason */
+        uint64_t credit_bytes;    /* that half; 0: it is looked at in any case */
+        uint64_t allocated_bytes; /* what the host had allocated by then, or a little before */
+        uint64_t cost_usec;       /* of the last sample of a tree */
+        uint64_t high_usec;       /* v1: when a threshold was asked for last */
+        bool silenced;            /* the tripwire fired for cache: quiet until the timer */
+        bool wire_due;            /* it fills too fast for a tripwire; armed when it has calmed down */
         bool high_busy, trim_busy, limit_busy, pss_busy; /* the helper is at it */
         uint64_t pss_bytes, pss_bound_bytes; /* last PSS, and the bound when it was read; 0: none */
         uint64_t pss_since_usec;             /* a PSS is awaited before anything is judged; 0: not */

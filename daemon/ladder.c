@@ -22,6 +22,8 @@
 #define UNTOLD_LOOK_USEC (10 * HR_USEC_PER_SEC)
 #define CALM_LOOK_USEC (10 * HR_USEC_PER_MSEC)
 #define COST_FACTOR 50 /* a tree's samples may take 2 % of a core */
+/* Reading what the whole host has allocated (24 us) costs as much as this many looks; chosen, not tuned. */
+#define SPARE_LEAST_COUNT 16
 
 static void fill_event(struct hr_job *job, struct hr_event *e)
 {
@@ -189,24 +191,36 @@ static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_us
 
 /* ---- when to look again ---- */
 
-/* With a tripwire the events come; without one the wall must not be passed between two looks. */
-static uint64_t pause_to_wall(const struct hr_manager *m, const struct hr_job *job, uint64_t used_bytes,
-        uint64_t limit_bytes, uint64_t now_usec)
+/* How fast a job may fill its room at the worst, in a microsecond. */
+static uint64_t fill_rate(const struct hr_manager *m)
 {
-        uint64_t rate =
-                MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U); /* bytes in a microsecond */
+        return MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U);
+}
+
+/* Half of the room before its hold level, or above that before its limit. HR_BYTES_NONE: nothing to guard, or
+ * a tripwire does. */
+static uint64_t half_of_room(const struct hr_job *job, uint64_t used_bytes, uint64_t limit_bytes)
+{
         uint32_t level = job->policy->level_permyriad[HR_STAGE_HOLD];
 
         if (limit_bytes == HR_BYTES_NONE || job->policy->observe || job->observe_only)
-                return m->config->poll_max_usec;
-        uint64_t wall = level == HR_PERMYRIAD_OFF ? limit_bytes : limit_bytes / HR_PERMYRIAD_ALL * level;
+                return HR_BYTES_NONE;
         if (job->wire.armed_bytes != HR_BYTES_NONE && job->wire.armed_bytes > job->current_bytes)
+                return HR_BYTES_NONE;
+        uint64_t wall = level == HR_PERMYRIAD_OFF ? limit_bytes : limit_bytes / HR_PERMYRIAD_ALL * level;
+        return (used_bytes >= wall ? hr_sub(limit_bytes, used_bytes) : wall - used_bytes) / 2;
+}
+
+/* With a tripwire the events come; without one the wall must not be passed between two looks. */
+static uint64_t pause_to_wall(
+        const struct hr_manager *m, const struct hr_job *job, uint64_t room_bytes, uint64_t now_usec)
+{
+        if (room_bytes == HR_BYTES_NONE)
                 return m->config->poll_max_usec;
-        uint64_t room = used_bytes >= wall ? hr_sub(limit_bytes, used_bytes) : wall - used_bytes;
         /* One that has long lived close to its limit is looked at each 10 ms, not each 1 ms: 0.1 % of a core.
          */
         uint64_t calm = MIN(hr_sub(now_usec, job->moved_usec) / 1000, CALM_LOOK_USEC);
-        return MAX(room / rate / 2, calm);
+        return MAX(room_bytes / fill_rate(m), calm);
 }
 
 /* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its
@@ -229,34 +243,69 @@ static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pa
 {
         pause_usec = MIN(MAX(pause_usec, m->config->poll_min_usec), m->config->poll_max_usec);
         uint64_t next = now_usec + pause_usec;
-        /* Jobs at rest are looked at together: one wake-up for a thousand. */
-        return pause_usec >= 2 * HR_USEC_PER_SEC ? next - next % HR_USEC_PER_SEC : next;
+        /* Jobs at rest are looked at together, one wake-up for a thousand; many jobs at all times. */
+        if (pause_usec >= 2 * HR_USEC_PER_SEC)
+                return next - next % HR_USEC_PER_SEC;
+        return m->job_count < SPARE_LEAST_COUNT ? next : next - next % hr_power_of_two(pause_usec / 2);
 }
 
-static uint64_t plan(const struct hr_manager *m, const struct hr_job *job, const struct hr_sample *sample,
+static void set_next(const struct hr_manager *m, struct hr_job *job, uint64_t now_usec, uint64_t credit_bytes,
+        uint64_t wall_pause_usec, uint64_t rest_pause_usec)
+{
+        job->wall_usec = align(m, now_usec, wall_pause_usec);
+        job->rest_usec = align(m, now_usec, rest_pause_usec);
+        job->next_usec = MIN(job->wall_usec, job->rest_usec);
+        /* The processes of a tree can come to share what was there before. */
+        job->credit_bytes = job->kind == HR_KIND_PROCESS ? 0 : credit_bytes;
+        job->allocated_bytes = m->allocated_bytes;
+}
+
+static void plan(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample,
         const struct hr_decision *d, uint64_t now_usec)
 {
         const struct hr_candidate *own = &sample->candidates[0];
-        bool observes = job->policy->observe || job->observe_only;
-        uint64_t pause = m->config->poll_max_usec;
+        uint64_t least = MAX(job->policy->observe || job->observe_only ? OBSERVE_LOOK_USEC : 0,
+                job->cost_usec * COST_FACTOR);
+        uint64_t rest = m->config->poll_max_usec, room = HR_BYTES_NONE;
 
         if (own->limit_bytes != HR_BYTES_NONE && job->state.phase != HR_PHASE_HELD) {
-                pause = pause_to_wall(m, job, own->used_bytes, own->limit_bytes, now_usec);
+                room = half_of_room(job, own->used_bytes, own->limit_bytes);
                 if (own->left_min_usec != HR_USEC_NEVER)
-                        pause = MIN(pause, MAX(own->left_min_usec / 16, 20 * HR_USEC_PER_MSEC));
+                        rest = MAX(own->left_min_usec / 16, 20 * HR_USEC_PER_MSEC);
         }
-        if (job->state.phase == HR_PHASE_WATCH)
-                pause = MIN(pause, pause_at_rest(job, now_usec));
-        else if (job->state.phase == HR_PHASE_BRAKE || (job->armed.frozen && !job->frozen))
-                pause = pause_of_freeze(job, now_usec);
-        else if (job->state.phase == HR_PHASE_HELD)
-                pause = MIN(pause, HR_USEC_PER_SEC);
-        else
-                pause = MIN(pause, BUSY_LOOK_USEC);
-        if (observes)
-                pause = MAX(pause, OBSERVE_LOOK_USEC);
-        uint64_t next = align(m, now_usec, MAX(pause, job->cost_usec * COST_FACTOR));
-        return MAX(MIN(next, d->look_again_usec), now_usec + m->config->poll_min_usec);
+        if (job->state.phase == HR_PHASE_WATCH) {
+                rest = MIN(rest, pause_at_rest(job, now_usec));
+        } else if (job->state.phase == HR_PHASE_BRAKE || (job->armed.frozen && !job->frozen)) {
+                rest = pause_of_freeze(job, now_usec);
+                room = HR_BYTES_NONE;
+        } else {
+                rest = MIN(rest, job->state.phase == HR_PHASE_HELD ? HR_USEC_PER_SEC : BUSY_LOOK_USEC);
+        }
+        set_next(m, job, now_usec, room, MAX(pause_to_wall(m, job, room, now_usec), least), MAX(rest, least));
+        uint64_t again = MAX(d->look_again_usec, now_usec + m->config->poll_min_usec);
+        job->rest_usec = MIN(job->rest_usec, again);
+        job->next_usec = MIN(job->next_usec, again);
+}
+
+/*
+ * Nobody can have taken more than all together have. A job that could have filled its room by now, and needs
+ * no look for another reason, is spared it as long as the host has not allocated so much since the last one.
+ */
+void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec)
+{
+        size_t count = 0;
+
+        HR_JOBS_FOREACH (m, job)
+                count += now_usec >= job->next_usec && job->next_usec == job->wall_usec;
+        if (count < SPARE_LEAST_COUNT || hr_host_read_allocated(&m->host, &m->allocated_bytes) != 0)
+                return;
+        HR_JOBS_FOREACH (m, job) {
+                uint64_t left = hr_sub(job->credit_bytes, hr_sub(m->allocated_bytes, job->allocated_bytes));
+                if (now_usec < job->next_usec || job->next_usec != job->wall_usec || left == 0)
+                        continue;
+                job->wall_usec = align(m, now_usec, pause_to_wall(m, job, left, now_usec));
+                job->next_usec = MIN(job->wall_usec, job->rest_usec);
+        }
 }
 
 /* ---- tell ---- */
@@ -446,8 +495,9 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 return;
         }
         if (at_rest(job, full)) {
-                uint64_t wall = pause_to_wall(m, job, job->used_bytes, job->own_limit_bytes, now_usec);
-                job->next_usec = align(m, now_usec, MIN(wall, pause_at_rest(job, now_usec)));
+                uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
+                set_next(m, job, now_usec, room, pause_to_wall(m, job, room, now_usec),
+                        pause_at_rest(job, now_usec));
                 return;
         }
         if (job->armed.frozen) {
@@ -480,7 +530,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         check_pss(m, job);
         hr_enact_wire(m, job, &sample, now_usec);
         job->silenced = false;
-        job->next_usec = plan(m, job, &sample, &d, now_usec);
+        plan(m, job, &sample, &d, now_usec);
         if (job->limits_usec == now_usec) /* what was just decided did not wait for this */
                 hr_shared_refresh(m, job);
         if (job->ask != HR_ASK_NOTHING) /* raised on the spot */

@@ -380,6 +380,7 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         for (struct hr_domain *d = m->domains; d; d = d->next)
                 if (now >= d->next_usec)
                         hr_shared_sample(m, d, now);
+        hr_ladder_spare(m, now);
         HR_JOBS_FOREACH (m, job)
                 if (now >= job->next_usec)
                         hr_ladder_look(m, job, now, false);

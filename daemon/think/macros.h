@@ -68,3 +68,7 @@ static inline uint64_t hr_add(uint64_t a, uint64_t b) /* a + b, HR_BYTES_NONE wh
 {
         return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
+static inline uint64_t hr_power_of_two(uint64_t n) /* the largest that is not above n; of 0: 1 */
+{
+        return UINT64_C(1) << (63 - __builtin_clzll(n | 1));
+}

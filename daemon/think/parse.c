@@ -397,6 +397,28 @@ int hr_parse_meminfo(const char *text, size_t size, struct hr_meminfo *ret)
         return 0;
 }
 
+int hr_parse_vmstat(const char *text, size_t size, uint64_t *ret_allocated_pages)
+{
+        /* Which zones there are depends on the machine; normal is always one of them (mm/vmstat.c). */
+        struct zones {
+                uint64_t dma, dma32, normal, high, movable, device;
+        } z = {};
+        static const struct field fields[] = {
+                {"pgalloc_dma", FORM_NUMBER, true, offsetof(struct zones, dma)},
+                {"pgalloc_dma32", FORM_NUMBER, true, offsetof(struct zones, dma32)},
+                {"pgalloc_normal", FORM_NUMBER, false, offsetof(struct zones, normal)},
+                {"pgalloc_high", FORM_NUMBER, true, offsetof(struct zones, high)},
+                {"pgalloc_movable", FORM_NUMBER, true, offsetof(struct zones, movable)},
+                {"pgalloc_device", FORM_NUMBER, true, offsetof(struct zones, device)},
+        };
+        int r = parse_fields(text, size, ' ', fields, ELEMENTSOF(fields), &z, NULL);
+
+        if (r < 0)
+                return r;
+        *ret_allocated_pages = z.dma + z.dma32 + z.normal + z.high + z.movable + z.device;
+        return 0;
+}
+
 /*
  * "pid (comm) state ppid pgrp session tty_nr tpgid flags ... starttime(22) ...": after the state all fields
  * are numbers, some negative. comm is written raw, newlines and brackets too, so its end is the last ')'. The

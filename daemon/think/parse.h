@@ -40,6 +40,9 @@ struct hr_meminfo {
 };
 /* -EBADMSG also when SwapFree > SwapTotal or MemAvailable > MemTotal: a value that makes no sense. */
 int hr_parse_meminfo(const char *text, size_t size, struct hr_meminfo *ret);
+/* /proc/vmstat: how many pages were allocated since boot, for whatever (the sum of pgalloc_ZONE). Only grows.
+ */
+int hr_parse_vmstat(const char *text, size_t size, uint64_t *ret_allocated_pages);
 
 /* /proc/PID/stat. The name is between the first '(' and the last ')', and may hold anything, ") Z " too. */
 struct hr_pid_stat {

@@ -101,6 +101,18 @@ static int meminfo(const char *text, size_t size, struct values *ret)
         return r;
 }
 
+static int vmstat(const char *text, size_t size, struct values *ret)
+{
+        uint64_t pages = POISON;
+        int r = hr_parse_vmstat(text, size, &pages);
+
+        if (r < 0)
+                assert_int_equal(pages, POISON);
+        else
+                *ret = (struct values){.v = {pages}};
+        return r;
+}
+
 static int pid_stat(const char *text, size_t size, struct values *ret)
 {
         struct hr_pid_stat s = {.start_ticks = POISON};
@@ -405,6 +417,11 @@ static const struct row rows[] = {
         BAD("meminfo, no MemAvailable", meminfo,
                 "MemTotal: 8 kB\nMemFree: 1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n"),
         BAD("meminfo, empty", meminfo, ""),
+        OK("vmstat", vmstat,
+                "nr_free_pages 7\npgalloc_dma32 11\npgalloc_normal 500\npgalloc_movable 3\nnr_x 1\n", 514),
+        BAD("vmstat, no normal zone", vmstat, "nr_free_pages 7\npgalloc_dma 3\n"),
+        BAD("vmstat, a zone twice", vmstat, "pgalloc_normal 500\npgalloc_normal 3\n"),
+        BAD("vmstat, negative", vmstat, "pgalloc_normal -500\n"),
         WITH_NUL("meminfo, NUL", meminfo, MEMINFO "\0"),
 
 #define PID_STAT(row, comm, shown)                                                   \
@@ -650,6 +667,7 @@ static void this_machine(void **state HR_UNUSED)
                 parser parse;
         } files[] = {
                 {"/proc/meminfo", meminfo},
+                {"/proc/vmstat", vmstat},
                 {"/proc/self/stat", pid_stat},
                 {"/proc/self/status", pid_status},
                 {"/proc/2/status", pid_status},
