@@ -79,7 +79,16 @@ int hr_ask_failed_on(struct hr_call *call, int status, const char *job)
         return status;
 }
 
-/* ---- what was done ---- */
+/* ---- what is shown ---- */
+
+void *hr_ask_rows(size_t count, size_t row_size)
+{
+        void *rows = calloc(MAX(count, (size_t)1), row_size);
+
+        if (!rows)
+                hr_output_say(HR_STYLE_PLAIN, "out of memory");
+        return rows;
+}
 
 struct deed {
         const char *job, *verb, *message;

@@ -23,5 +23,8 @@ int hr_ask_failed(const struct hr_call *call, int status);
  * one that had it ended. */
 int hr_ask_failed_on(struct hr_call *call, int status, const char *job);
 
+/* Room for so many rows, and at least one, to be freed; NULL: no memory, said. */
+void *hr_ask_rows(size_t count, size_t row_size);
+
 /* The daemon's sentence on what was done to a job; in JSON with what was asked for. Returns HR_EXIT_DONE. */
 int hr_ask_show_deed(const struct hr_options *o, const char *verb, const char *job, const char *message);

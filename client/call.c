@@ -22,8 +22,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 
+#include "clock.h"
 #include "exit.h"
 #include "fd.h"
 #include "output.h"
@@ -57,14 +57,6 @@ static void error_freep(sd_bus_error *e)
         sd_bus_error_free(e);
 }
 #define _error_ HR_CLEANUP(error_freep)
-
-static uint64_t now_usec(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* ---- the connection ---- */
 
@@ -111,7 +103,7 @@ static int connect_socket(const char *path)
 /* Greets: both sides say who they are. */
 static int greet(sd_bus *bus, uint64_t wait_usec)
 {
-        uint64_t until = now_usec() + wait_usec;
+        uint64_t until = hr_clock_usec() + wait_usec;
         int r;
 
         for (;;) {
@@ -121,10 +113,10 @@ static int greet(sd_bus *bus, uint64_t wait_usec)
                 r = sd_bus_process(bus, NULL);
                 if (r < 0)
                         return r;
-                if (r == 0 && now_usec() >= until)
+                if (r == 0 && hr_clock_usec() >= until)
                         return -ETIMEDOUT;
                 if (r == 0)
-                        r = sd_bus_wait(bus, until - MIN(until, now_usec()));
+                        r = sd_bus_wait(bus, until - MIN(until, hr_clock_usec()));
                 if (r < 0 && r != -EINTR)
                         return r;
         }
@@ -208,7 +200,7 @@ int hr_call_connect(const char *socket, uint64_t wait_usec, struct hr_call **ret
 {
         const char *environment = getenv("HEADROOM_SOCKET"), *runtime = getenv("XDG_RUNTIME_DIR");
         const char *paths[2] = {HR_SYSTEM_SOCKET, NULL};
-        uint64_t begin = now_usec(), until = begin + wait_usec, pause = PAUSE_LEAST_USEC;
+        uint64_t begin = hr_clock_usec(), until = begin + wait_usec, pause = PAUSE_LEAST_USEC;
         _free_ char *user = NULL;
         bool said = false;
 
@@ -225,19 +217,18 @@ int hr_call_connect(const char *socket, uint64_t wait_usec, struct hr_call **ret
 
                 if (connect_any(paths, ELEMENTSOF(paths), wait_usec, ret, &tried, &closed) == 0)
                         return 0;
-                if (!closed || now_usec() + pause >= until) {
+                if (!closed || hr_clock_usec() + pause >= until) {
                         if (ret_tried)
                                 *ret_tried = TAKE_PTR(tried);
                         return HR_EXIT_UNREACHABLE;
                 }
-                if (!said && now_usec() - begin > SAY_USEC) {
+                if (!said && hr_clock_usec() - begin > SAY_USEC) {
                         hr_output_say(HR_STYLE_PLAIN,
-                                "the daemon takes no more connections of yours just now; tried again for %u "
-                                "s",
+                                "the daemon takes no more connections of yours now; tried again for %u s",
                                 (unsigned)(wait_usec / HR_USEC_PER_SEC));
                         said = true;
                 }
-                usleep((useconds_t)(pause / 2 + now_usec() % pause)); /* not all of them at the same time */
+                usleep((useconds_t)(pause / 2 + hr_clock_usec() % pause)); /* not all at the same time */
                 pause = MIN(2 * pause, PAUSE_MOST_USEC);
         }
 }
@@ -251,12 +242,12 @@ int hr_call_describe_start(const char *tried, char **ret)
         const char *quote = strspn(tried, safe) < (size_t)length ? "'" : "";
 
         if (strstr(tried, CLOSED))
-                return asprintf(
-                        ret, "try again when fewer headroom top and headroom events --follow of yours run");
+                return asprintf(ret, "try again when fewer headroom run and headroom events --follow of "
+                                     "yours are under way");
         if (!systems)
                 return asprintf(ret, "start it with: headroomd%s --socket %s%.*s%s &%s", user, quote, length,
                         tried, quote,
-                        named && strncmp(tried, named, strlen(named)) == 0
+                        named && *named && strncmp(tried, named, strlen(named)) == 0
                                 ? ",\nor let the system's be found: unset HEADROOM_SOCKET"
                                 : "");
         if (!*user || strstr(tried + strlen(HR_SYSTEM_SOCKET), HR_USER_SOCKET_BELOW_RUNTIME_DIR " ("))

@@ -25,8 +25,7 @@ static inline void hr_call_freep(struct hr_call **call)
 {
         hr_call_free(*call);
 }
-/* What to type so that one of the sockets that were tried is served. *ret: the caller's. Negative: no memory.
- */
+/* What to type so that one of the sockets that were tried is served; to be freed. Negative: no memory. */
 int hr_call_describe_start(const char *tried, char **ret);
 /* Says on stderr which sockets were tried, what to type so that one of them is served, and `more` ("" or
  * ",\nor ..."). Returns HR_EXIT_UNREACHABLE. */

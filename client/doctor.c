@@ -32,7 +32,6 @@ int hr_doctor_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_op
 
                 if (tried && hr_call_describe_start(tried, &start) >= 0)
                         check.remedy = start;
-
                 hr_output_rows(&check_table, &check, 1, format);
                 return HR_EXIT_UNREACHABLE;
         }

@@ -73,8 +73,7 @@ static bool fits(const struct filter *filter, const struct hr_call_event *event)
         return strcmp(event->job, filter->word) == 0 || strcmp(event->name, filter->word) == 0;
 }
 
-/* Finds the job that is meant: 0 with its id, or without one where it has ended; else an exit status, said.
- */
+/* Finds the job that is meant: 0 with its id, or without where it has ended; else an exit status, said. */
 static int resolve(struct hr_call *call, const struct hr_options *o, struct filter *ret)
 {
         _list_ struct hr_call_list jobs = {0}, events = {0};
@@ -110,11 +109,9 @@ static int show_kept(struct hr_call *call, const struct filter *filter, enum hr_
         r = hr_call_events(call, &list);
         if (r != 0)
                 return hr_ask_failed(call, r);
-        rows = calloc(list.count + 1, sizeof(*rows));
-        if (!rows) {
-                hr_output_say(HR_STYLE_PLAIN, "out of memory");
+        rows = hr_ask_rows(list.count, sizeof(*rows));
+        if (!rows)
                 return HR_EXIT_FAILED;
-        }
         for (size_t i = 0; i < list.count; i++)
                 if (fits(filter, &list.events[i]))
                         make_row(&rows[count++], &list.events[i]);
@@ -230,7 +227,10 @@ static int follow_all(struct hr_call *call, const struct hr_options *o, const st
         if (r != 0)
                 return hr_ask_failed(f.call, r);
         r = sd_event_loop(f.loop);
-        return r < 0 ? HR_EXIT_FAILED : r;
+        if (r >= 0)
+                return r;
+        hr_output_say(HR_STYLE_PLAIN, "can't follow events any longer: %s", strerror(-r));
+        return HR_EXIT_FAILED;
 }
 
 int hr_events_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *o)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Exit statuses of the client (contract). A function that returns one of them has already said why on stderr.
- */
+/* Exit statuses of the client (contract). A function that returns one has already said why on stderr. */
 enum hr_exit {
         HR_EXIT_DONE = 0,
         HR_EXIT_FAILED = 1,      /* understood, and not done */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "clock.h"
 #include "exit.h"
 #include "output.h"
 #include "think/sample.h"
@@ -171,7 +172,7 @@ static void make_limit(struct job_row *row)
 
 static void make_times(struct job_row *row, const struct hr_call_list *events)
 {
-        uint64_t now_usec = hr_output_now(), since_usec = find_since(events, &row->job);
+        uint64_t now_usec = hr_clock_realtime_usec(), since_usec = find_since(events, &row->job);
         uint64_t until_usec = row->job.frozen ? row->job.deadline_usec : 0;
         char since[HR_OUTPUT_TIME_SIZE], until[HR_OUTPUT_TIME_SIZE];
 
@@ -272,11 +273,9 @@ int hr_jobs_status(const struct hr_verb_info *verb HR_UNUSED, const struct hr_op
                 return show_totals(call);
         if (wants_events(&list, format))
                 (void)hr_call_events(call, &events); /* else it is not known since when, and left out */
-        rows = calloc(list.count + 1, sizeof(*rows));
-        if (!rows) {
-                hr_output_say(HR_STYLE_PLAIN, "out of memory");
+        rows = hr_ask_rows(list.count, sizeof(*rows));
+        if (!rows)
                 return HR_EXIT_FAILED;
-        }
         for (size_t i = 0; i < list.count; i++)
                 make_row(&rows[i], &list.jobs[i], &events);
         hr_output_rows(format == HR_FORMAT_DETAIL ? &detail_table : &job_table, rows, list.count, format);

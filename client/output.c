@@ -98,14 +98,6 @@ static bool to_calendar(uint64_t usec, bool utc, struct tm *ret)
         return utc ? gmtime_r(&seconds, ret) : localtime_r(&seconds, ret); /* NULL: a year that is no int */
 }
 
-uint64_t hr_output_now(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        return (uint64_t)now.tv_sec * HR_USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-}
-
 char *hr_output_time(char *buf, uint64_t realtime_usec)
 {
         struct tm tm;

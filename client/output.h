@@ -10,8 +10,8 @@
 #include "think/macros.h"
 
 enum hr_style { HR_STYLE_PLAIN, HR_STYLE_BOLD, HR_STYLE_YELLOW, HR_STYLE_RED };
-enum hr_style hr_output_stage_style(
-        const char *stage); /* how loud a stage is; plain where there is no such stage */
+/* How loud a stage is; plain where there is no such stage. */
+enum hr_style hr_output_stage_style(const char *stage);
 
 enum hr_type {
         HR_TYPE_TEXT,    /* const char *; NULL and "": "-", in JSON null and "" */
@@ -23,8 +23,7 @@ enum hr_type {
         HR_TYPE_BYTES,   /* uint64_t; HR_BYTES_NONE: "none", null */
         HR_TYPE_RATE,    /* uint64_t bytes per second */
         HR_TYPE_SECONDS, /* uint64_t microseconds, JSON whole seconds; HR_USEC_NEVER: "never", null */
-        HR_TYPE_TIME,    /* uint64_t microseconds of CLOCK_REALTIME: local time, JSON RFC 3339 in UTC; 0: "-",
-                            null */
+        HR_TYPE_TIME,    /* uint64_t usec of CLOCK_REALTIME: local time, JSON RFC 3339 in UTC; 0: "-", null */
         HR_TYPE_LEVEL,   /* uint32_t, 1/10000 */
         HR_TYPE_STATUS,  /* int64_t; -1: "-", null */
 };
@@ -60,14 +59,12 @@ enum hr_format {
 void hr_output_rows(const struct hr_table *table, const void *rows, size_t count, enum hr_format format);
 
 #define HR_OUTPUT_TIME_SIZE 40
-uint64_t hr_output_now(void);                            /* CLOCK_REALTIME */
 char *hr_output_time(char *buf, uint64_t realtime_usec); /* as in the tables: local time. Returns buf. */
 
 /* Text from the daemon on stdout: its lines, control characters escaped, with a last newline. */
 void hr_output_text(const char *text);
 
-/* One "headroom: ..." message on stderr, written at once; further lines are indented. 0, or -errno of the
- * writing. */
+/* One "headroom: ..." message on stderr, written at once; further lines are indented. 0 or -errno. */
 int hr_output_say(enum hr_style style, const char *format, ...) HR_PRINTF(2, 3);
 
 /* Flushes stdout. 0 or -errno, said on stderr. */

@@ -100,11 +100,9 @@ static int show_policies(const struct hr_options *o, const char *name, bool head
         }
         for (const char *c = answer.message; *c; c++)
                 room += *c == '\n';
-        rows = calloc(room, sizeof(*rows));
-        if (!rows) {
-                hr_output_say(HR_STYLE_PLAIN, "out of memory");
+        rows = hr_ask_rows(room, sizeof(*rows));
+        if (!rows)
                 return HR_EXIT_FAILED;
-        }
         count = split_policies(answer.message, heads, rows, room);
         hr_output_rows(heads ? &policy_table : &setting_table, rows, count,
                 hr_ask_json(o) ? HR_FORMAT_JSON : HR_FORMAT_COLUMNS);

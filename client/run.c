@@ -22,10 +22,10 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
-#include <time.h>
 
 #include "call.h"
 #include "child.h"
+#include "clock.h"
 #include "exit.h"
 #include "fd.h"
 #include "name.h"
@@ -65,19 +65,6 @@ struct run {
         enum hr_stage furthest;
         uint64_t last_event_usec, peak_bytes, limit_bytes, start_usec;
 };
-
-static uint64_t clock_usec(clockid_t clock)
-{
-        struct timespec ts;
-
-        clock_gettime(clock, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
-static uint64_t now_usec(void)
-{
-        return clock_usec(CLOCK_MONOTONIC);
-}
 
 static void run_done(struct run *run)
 {
@@ -261,7 +248,7 @@ static int register_job(struct run *run)
         run->watched = true;
         if (*answer.message)
                 hr_output_say(HR_STYLE_BOLD, "%s: %s", run->label, answer.message);
-        run->last_event_usec = clock_usec(CLOCK_REALTIME);
+        run->last_event_usec = hr_clock_realtime_usec();
         run->is_tree = strcmp(answer.kind, hr_kind_name(HR_KIND_PROCESS)) == 0;
         if (run->is_tree && !run->child.detached) /* what escapes from it comes to us, and stays below us */
                 prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -355,7 +342,7 @@ static int on_exec(sd_event_source *source, int fd HR_UNUSED, uint32_t events HR
 static void hear_last_word(struct run *run)
 {
         HR_CLEANUP(hr_call_list_done) struct hr_call_list list = {0};
-        uint64_t until = now_usec() + LAST_WORD_USEC;
+        uint64_t until = hr_clock_usec() + LAST_WORD_USEC;
 
         if (!run->call || run->lost)
                 return;
@@ -364,8 +351,8 @@ static void hear_last_word(struct run *run)
                 run->peak_bytes = MAX(run->peak_bytes, list.jobs->peak_bytes);
         hr_call_drain(run->call);
         /* A job that was in trouble: its last event comes after all others, an interruption too. */
-        while (run->furthest > HR_STAGE_NOTICE && !run->last_word && !run->lost && now_usec() < until)
-                if (sd_event_run(run->loop, until - MIN(until, now_usec())) < 0)
+        while (run->furthest > HR_STAGE_NOTICE && !run->last_word && !run->lost && hr_clock_usec() < until)
+                if (sd_event_run(run->loop, until - MIN(until, hr_clock_usec())) < 0)
                         return;
 }
 
@@ -382,11 +369,11 @@ static void say_summary(struct run *run, int status)
                 snprintf(end, sizeof(end), "ended with status %d", status);
         if (run->lost_reason[0]) {
                 say(run, HR_STYLE_BOLD, "%s after %s: %s; next time: headroom run with a larger --limit", end,
-                        hr_units_format_time(time, now_usec() - run->start_usec), run->lost_reason);
+                        hr_units_format_time(time, hr_clock_usec() - run->start_usec), run->lost_reason);
                 return;
         }
         say(run, HR_STYLE_BOLD, "%s after %s; peak %s of %s; it went as far as %s%s", end,
-                hr_units_format_time(time, now_usec() - run->start_usec),
+                hr_units_format_time(time, hr_clock_usec() - run->start_usec),
                 hr_units_format_bytes(peak, run->peak_bytes),
                 run->limit_bytes == HR_BYTES_NONE ? "no limit"
                                                   : hr_units_format_bytes(limit, run->limit_bytes),
@@ -558,7 +545,7 @@ int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *g
                 .child = HR_CHILD_INIT,
                 .signals = HR_SIGNALS_INIT,
                 .limit_bytes = HR_BYTES_NONE,
-                .start_usec = now_usec()};
+                .start_usec = hr_clock_usec()};
         bool no_interrupts;
         int r;
 

@@ -5,5 +5,5 @@
 
 #include "verbs.h"
 
-int hr_run(const struct hr_verb_info *verb,
-        const struct hr_options *o); /* the job's status, or an enum hr_exit */
+/* Returns the job's status, or an enum hr_exit. */
+int hr_run(const struct hr_verb_info *verb, const struct hr_options *o);

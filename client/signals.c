@@ -22,10 +22,10 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "clock.h"
 #include "fd.h"
 
 #define WITNESS_USEC (100 * HR_USEC_PER_MSEC) /* how long the witness is waited for; chosen, not tuned */
@@ -35,14 +35,6 @@
  * taken so that the client stops only as the job stops. */
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP,
         SIGTTIN, SIGTTOU, SIGPWR};
-
-static uint64_t now_usec(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
 
 bool hr_signals_take(struct hr_signals *s)
 {
@@ -139,15 +131,15 @@ static void stop_by(struct hr_signals *s, int number)
         sigaddset(&set, number);
         sigaction(number, &stop, &before);
         raise(number);
-        sigprocmask(SIG_UNBLOCK, &set,
-                NULL); /* stops here; where no shell would continue us, the kernel lets it be */
+        /* Stops here; where no shell would continue us, the kernel lets it be. */
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
         sigprocmask(SIG_BLOCK, &set, NULL);
         sigaction(number, &before, NULL);
 }
 
 static bool ctrl_z_came_lately(const struct hr_signals *s)
 {
-        return s->ctrl_z_usec > 0 && now_usec() - s->ctrl_z_usec < STOP_USEC;
+        return s->ctrl_z_usec > 0 && hr_clock_usec() - s->ctrl_z_usec < STOP_USEC;
 }
 
 static void stop_as_the_job(struct hr_signals *s, int number)
@@ -179,7 +171,7 @@ static void after(struct hr_signals *s, int number)
                 s->continued(s->userdata);
         if (number != SIGTSTP)
                 return;
-        s->ctrl_z_usec = now_usec();
+        s->ctrl_z_usec = hr_clock_usec();
         hr_signals_held(s);
 }
 
@@ -216,7 +208,7 @@ static void arm_forward(struct hr_signals *s)
 static int on_forward(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, void *userdata)
 {
         struct hr_signals *s = userdata;
-        uint64_t now = now_usec();
+        uint64_t now = hr_clock_usec();
 
         for (int number = 1; number < HR_SIGNALS_COUNT; number++) {
                 if (s->due_usec[number] == 0 || s->due_usec[number] > now)
@@ -231,7 +223,7 @@ static int on_forward(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED
 static void take_signal(struct hr_signals *s, const struct signalfd_siginfo *info)
 {
         int number = (int)info->ssi_signo;
-        uint64_t now = now_usec();
+        uint64_t now = hr_clock_usec();
 
         if (info->ssi_code == SI_KERNEL) { /* the terminal's */
                 s->from_terminal[number] = true;
@@ -261,7 +253,7 @@ static int on_witness(sd_event_source *source, int fd, uint32_t events HR_UNUSED
         while ((n = read(fd, &number, 1)) == 1) {
                 if (number >= HR_SIGNALS_COUNT)
                         continue;
-                s->witnessed_usec[number] = now_usec();
+                s->witnessed_usec[number] = hr_clock_usec();
                 if (s->due_usec[number] > 0)
                         was_for_all(s, number);
         }

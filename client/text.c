@@ -13,8 +13,7 @@
 #include <string.h>
 #include <wchar.h>
 
-/* Bytes of the UTF-8 character at s: 1 to 4, or 0 where it is none, cut off, overlong or a surrogate. RFC
- * 3629. */
+/* Bytes of the UTF-8 character at s: 1 to 4; 0 where it is none, cut off, overlong, a surrogate. RFC 3629. */
 static size_t character(const char *s)
 {
         const unsigned char *u = (const unsigned char *)s;

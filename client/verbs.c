@@ -296,8 +296,7 @@ int hr_verbs_check_name(const char *name)
                 return 0;
         hr_output_say(HR_STYLE_PLAIN,
                 "name %s can't be used: it begins with a letter, then letters, digits and . _ - @, below %d "
-                "characters, "
-                "and is not like an id (j17)",
+                "characters, and is not like an id (j17)",
                 name, HR_NAME_MAX);
         return HR_EXIT_USAGE;
 }
