@@ -33,6 +33,7 @@ mkdir -p "$out"
 rm -f "$out"/results.jsonl "$out"/table.md "$out"/lines
 cp -R "$here/guest" "$payload/arena"
 cp -R "$here/../vm/guest" "$payload/arena/vm"
+mv "$payload/arena/vm/guest.py" "$payload/arena"
 make -C "$top" install DESTDIR="$payload/arena/vm/root" prefix=/usr sysconfdir=/etc >&2
 
 failed=0

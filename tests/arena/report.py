@@ -2,9 +2,9 @@
 """
 usage: report.py RESULTS [TABLE.md [LINES]]
 
-Makes the table from the results (JSON lines), and a line for each of Headroom's cells: a row for each workload, a column for each contender, under each binding
-and swap setting; then Headroom's figures, and what it lost or touched. Prints it, and writes it as Markdown. Exits 1 if
-Headroom lost what could be kept, or touched what fits.
+Makes the table from the results (JSON lines): a row for each workload, a column for each contender, under each binding
+and swap setting; then Headroom's figures, and what it lost or touched. Prints it, and writes it as Markdown, and to LINES
+a line for each of Headroom's cells. Exits 1 if Headroom lost what could be kept, or touched what fits.
 """
 
 import json

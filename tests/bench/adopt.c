@@ -5,8 +5,7 @@
  * are then watched as `headroom run` has them watched (their knobs are the daemon's), without a thousand
  * scopes of systemd, which take minutes in an emulated guest.
  *
- *   adopt RUNTIME_DIR GROUP COUNT     GROUP/job-1 ... GROUP/job-COUNT, GROUP below the unified hierarchy's
- * mount
+ *   adopt RUNTIME_DIR GROUP COUNT     GROUP/job-1 ... GROUP/job-COUNT, below the unified hierarchy's mount
  */
 
 #include <errno.h>

@@ -23,7 +23,7 @@ payload=$(mktemp -d)
 trap 'rm -rf "$payload"' EXIT
 chmod 755 "$payload"
 mkdir -p "$out" "$payload/build/tests/bench"
-cp "$here"/guest/run "$here"/guest/cost.py "$here"/bench.sh "$payload"
+cp "$here"/guest/run "$here"/guest/cost.py "$here"/bench.sh "$top"/tests/vm/guest/guest.py "$payload"
 echo "$@" >"$payload/parts"
 echo "HR_BENCH_RUNS=${HR_BENCH_RUNS:-3} HR_BENCH_PAIRS=${HR_BENCH_PAIRS:-2} HR_BENCH_ROUNDS=${HR_BENCH_ROUNDS:-20}" >"$payload/environment"
 ${CC:-gcc} -static -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o "$payload/herd" "$here/guest/herd.c"
@@ -45,5 +45,5 @@ if grep -q '^cost: {' "$payload/console"; then
 	sed -n 's/^cost: {/{/p' "$payload/console" >"$out/cost.jsonl"
 	python3 "$here/report.py" "$out/cost.jsonl" "$out/cost.md" "$out/cost.svg"
 fi
-sed -n '/^headroomd .*, Linux/,/^#\|^bench: done\|^$^/p' "$payload/console" | grep -E '\|' >"$out/results-vm.txt" || true
+sed -n '/^headroomd .*, Linux/,/^#\|^bench: done/p' "$payload/console" | grep -E '\|' >"$out/results-vm.txt" || true
 exit $status

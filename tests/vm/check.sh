@@ -25,6 +25,10 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 
+# shellcheck disable=SC2254 # a pattern, on purpose
+fitting=$(for file in "$here"/guest/scenarios/*.sh; do case $(basename "$file" .sh) in $only) echo "$file" ;; esac; done)
+[ -n "$fitting" ] || { echo "vm: no scenario fits $only" >&2; exit 2; }
+
 "$here/deps.sh"
 payload=$(mktemp -d)
 chmod 755 "$payload" # the guest's users read it

@@ -10,6 +10,7 @@ Every job is ana's, in a scope of its own below her slice: made by `systemd-run 
 limit of its own), or by `headroom run` from a login of hers. A limit on the parent is the slice's.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import time
 
 import cells
 import headroom_user
+from guest import read, run, wait_for, write
 
 USER, UID = "ana", 1000
 SLICE = f"user-{UID}.slice"
@@ -36,29 +38,8 @@ SERVICES = {"earlyoom": "earlyoom", "systemd-oomd": "systemd-oomd", "nohang": "n
 OOMD = ("ManagedOOMMemoryPressure=kill", "ManagedOOMSwap=kill")
 
 
-def run(*words, timeout=60):
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False)
-        return done.returncode, done.stdout, done.stderr
-    except subprocess.TimeoutExpired:
-        return 124, "", f"no end within {timeout} s"
-
-
 def headroom(*words):
     return run("headroom", *words)
-
-
-def read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def write(path, text):
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
 
 
 def number(text, key):
@@ -100,15 +81,6 @@ class Login:
 
     def start(self, words, base):
         self.tell(f"{{ {shlex.join(words)}; echo $? >{base}.status; }} >{base}.out 2>{base}.err </dev/null &")
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 class FreezeWatch(threading.Thread):
@@ -292,8 +264,7 @@ class Arena:
     def wait_started(self, cell, names):
         """All of them at once: until the last one waits for the word."""
         def count():
-            found = subprocess.run(["pgrep", "-cf", f"jobs/grow.py.*--go {WORK}/go"], capture_output=True, text=True, check=False)
-            return int(found.stdout or 0)
+            return int(run("pgrep", "-cf", f"jobs/grow.py.*--go {WORK}/go")[1] or 0)
         # `headroom run` and systemd-run's shell show the same words: each job has 2 or 3 processes
         wait_for(lambda: count() >= 2 * len(names), 100)
         if cell.contender == "headroom":
@@ -353,7 +324,7 @@ def main():
         try:
             result = arena.play(cell)
         except Exception as error:  # one that breaks must not keep the others from being played
-            result = {"cell": cell.name, "broken": f"{type(error).__name__}: {error}"}
+            result = {"cell": cell.name, **dataclasses.asdict(cell), "broken": f"{type(error).__name__}: {error}"}
         word = result.get("broken") or cells.verdict(result)
         print(f"# {done}/{len(wanted)} {cell.name}: {word} ({result.get('wall_seconds', 0)} s, "
               f"{time.monotonic() - began:.0f} s in all)", flush=True)

@@ -24,6 +24,9 @@ import subprocess
 import sys
 import time
 
+import guest
+from guest import read, wait_for, write
+
 CGROUPS = "/sys/fs/cgroup"
 SLICE = "bench.slice"
 GROUP = f"/{SLICE}/bench-jobs.scope"
@@ -37,21 +40,8 @@ HEADROOM = "headroomd"
 RULES = "/etc/headroom/headroom.conf.d/bench.conf"
 
 
-def read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def write(path, text):
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
-
-
 def run(*words):
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    return guest.run(*words, timeout=None)  # what is done to a thousand jobs takes its time
 
 
 def say(text):
@@ -66,15 +56,6 @@ def numbers(path, separator=None):
         if len(words) >= 2 and words[1].strip().split(" ")[0].isdigit():
             found[words[0]] = int(words[1].strip().split(" ")[0])
     return found
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 class Herd:
@@ -108,7 +89,7 @@ class Service:
         self.unit, self.path = unit, None
 
     def locate(self):  # nohang has a slice of its own
-        self.path = CGROUPS + run("systemctl", "show", "-P", "ControlGroup", f"{self.unit}.service").stdout.strip()
+        self.path = CGROUPS + run("systemctl", "show", "-P", "ControlGroup", f"{self.unit}.service")[1].strip()
 
     def pids(self):
         return read(self.path + "/cgroup.procs").split()
@@ -161,9 +142,9 @@ class Cost:
     def start_kin(self):
         run("systemctl", "set-property", "--runtime", SLICE, "ManagedOOMMemoryPressure=kill")
         for service in self.kin:
-            done = run("systemctl", "start", service.unit)
-            if done.returncode:
-                raise RuntimeError(f"{service.unit} did not start: {done.stderr}")
+            status, _, said = run("systemctl", "start", service.unit)
+            if status:
+                raise RuntimeError(f"{service.unit} did not start: {said}")
 
     def start_headroom(self, count, rule=False):
         run("systemctl", "stop", HEADROOM)
@@ -171,14 +152,14 @@ class Cost:
         os.makedirs(os.path.dirname(RULES), exist_ok=True)
         write(RULES, f"[match bench]\ncgroup = {GROUP}/job-*\npolicy = default\n" if rule else "")
         if not rule:
-            done = run("/payload/build/tests/bench/adopt", "/run/headroom", GROUP, str(count))
-            if done.returncode:
-                raise RuntimeError(done.stderr)
-        done = run("systemctl", "start", HEADROOM)
-        if done.returncode:
-            raise RuntimeError(f"{HEADROOM} did not start: {done.stderr}")
+            status, _, said = run("/payload/build/tests/bench/adopt", "/run/headroom", GROUP, str(count))
+            if status:
+                raise RuntimeError(said)
+        status, _, said = run("systemctl", "start", HEADROOM)
+        if status:
+            raise RuntimeError(f"{HEADROOM} did not start: {said}")
         if not self.wait_watched(count):
-            told = run("journalctl", "-q", "-o", "cat", "-u", HEADROOM, "-g", "not watched").stdout.splitlines()
+            told = run("journalctl", "-q", "-o", "cat", "-u", HEADROOM, "-g", "not watched")[1].splitlines()
             say(f"{HEADROOM} watches {self.watched()} jobs of {count}; it said {len(told)} times: {told[-1] if told else ''}")
 
     @staticmethod

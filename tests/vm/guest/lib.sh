@@ -4,10 +4,11 @@
 # What scenarios are written with. A scenario is sourced after this file, by a bash that stops at the first
 # command that fails (the line is told) and has:
 #   $scenario  its name        $work  a folder of its own that `ana` may write        $jobs  the workloads
-# It reports by ok, not_ok, skip, check and is; nothing else that it prints counts.
+# It reports by ok, not_ok, skip, check and is; nothing else that it prints counts, but for its end: without
+# the line of tell_end it was cut short, whatever its status.
 
 set -Eeuo pipefail
-trap 'tell_failure "${BASH_SOURCE[0]}" $LINENO' ERR
+trap 'tell_failure "${BASH_SOURCE[0]-}" $LINENO' ERR
 jobs=/payload/jobs
 work=/var/tmp/work-$scenario # on disk: /tmp may be memory
 install -d -o ana "$work"
@@ -20,6 +21,10 @@ skip() { echo "skip - $scenario: $1: $2"; }
 tell_failure() {
 	[ "$BASH_SUBSHELL" != 0 ] || not_ok "${1##*/} line $2" "failed: $(sed -n "${2}s/^[[:space:]]*//p" "/payload/$1")"
 }
+
+# tell_end, has_ended FILE: the last line of a scenario, and whether it stands in what was said.
+tell_end() { echo "# $scenario has come to its end"; }
+has_ended() { grep -q "# $scenario has come to its end\$" "$1"; }
 
 # check TEXT COMMAND...: ok if the command succeeds.
 check() {
@@ -125,6 +130,7 @@ have_headroom() { command -v headroom >/dev/null; }
 need_headroom() {
 	have_headroom && return
 	skip "all" "headroom is not installed in this guest"
+	tell_end
 	exit 0
 }
 
