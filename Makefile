@@ -18,6 +18,7 @@ bindir ?= $(prefix)/bin
 sbindir ?= $(prefix)/sbin
 libexecdir ?= $(prefix)/lib/headroom
 mandir ?= $(prefix)/share/man
+pythondir ?= $(prefix)/lib/python3/dist-packages
 unitdir ?= $(prefix)/lib/systemd/system
 userunitdir ?= $(prefix)/lib/systemd/user
 dbuspolicydir ?= $(prefix)/share/dbus-1/system.d
@@ -33,7 +34,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 HARDENING_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPTIMIZE ?= -O2
-override CPPFLAGS += -D_GNU_SOURCE= -DHR_VERSION='"$(VERSION)"' -DHR_SYSCONFDIR='"$(sysconfdir)"' -Idaemon -I. -Itests $(if $(SANITIZE),-DHR_SANITIZED)
+override CPPFLAGS += -D_GNU_SOURCE= -DHR_VERSION='"$(VERSION)"' -DHR_SYSCONFDIR='"$(sysconfdir)"' -DHR_LIBEXECDIR='"$(libexecdir)"' -Idaemon -I. -Itests $(if $(SANITIZE),-DHR_SANITIZED)
 override CFLAGS += -std=gnu17 $(OPTIMIZE) -g $(WARNINGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE,$(HARDENING)) -MMD -MP -pthread
 override LDFLAGS += $(if $(SANITIZE),-fsanitize=$(SANITIZE),$(HARDENING_LINK)) -pthread
 
@@ -54,7 +55,14 @@ DAEMON_O := $(call objects,$(DAEMON))
 CLIENT_O := $(call objects,$(CLIENT))
 INNER_O := $(filter-out $(B)/daemon/main.o,$(DAEMON_O))
 
-all: $(B)/headroomd $(B)/headroom
+all: $(B)/headroomd $(B)/headroom $(B)/python/sitecustomize.py
+
+# The Python side as it is installed, so that a tree that was just built works alike.
+PYTHON := client/python/hook/sitecustomize.py $(wildcard client/python/headroom/*)
+$(B)/python/sitecustomize.py: $(PYTHON)
+	@mkdir -p $(B)/python/headroom
+	@cp $(filter client/python/headroom/%.py %/py.typed,$^) $(B)/python/headroom/
+	@cp $< $@
 
 $(B)/headroomd: $(DAEMON_O)
 	@echo "  LINK  $@"
@@ -79,7 +87,7 @@ tests: all $(patsubst %,$(B)/tests/%,$(UNIT_TESTS) $(PROGRAMS))
 
 # What the project needs, by the names of Debian's packages.
 DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libcmocka-dev python3 procps
-CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux
+CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux python3-numpy python3-venv
 deps:
 	@sh tests/deps.sh $(DEPS)
 deps-check: deps
@@ -122,6 +130,10 @@ install: all
 	install -D -m 755 $(B)/headroomd $(DESTDIR)$(sbindir)/headroomd
 	install -D -m 755 $(B)/headroom $(DESTDIR)$(bindir)/headroom
 	install -D -m 755 conf/hooks/mail $(DESTDIR)$(libexecdir)/hooks/mail
+	install -D -m 644 -t $(DESTDIR)$(libexecdir)/python client/python/hook/sitecustomize.py
+	install -D -m 644 -t $(DESTDIR)$(libexecdir)/python/headroom $(B)/python/headroom/*
+	install -D -m 644 -t $(DESTDIR)$(pythondir)/headroom $(B)/python/headroom/*
+	-python3 -m compileall -q -s "$(DESTDIR)" $(DESTDIR)$(libexecdir)/python $(DESTDIR)$(pythondir)/headroom # else 7 ms a start
 	install -d $(DESTDIR)$(sysconfdir)/headroom/headroom.conf.d $(DESTDIR)$(unitdir) $(DESTDIR)$(userunitdir)
 	@if [ -e $(DESTDIR)$(sysconfdir)/headroom/headroom.conf ]; then \
 		install -m 644 conf/headroom.conf $(DESTDIR)$(sysconfdir)/headroom/headroom.conf.new; \
@@ -134,16 +146,19 @@ install: all
 	install -D -m 644 conf/org.headroom.Headroom1.conf $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
 	install -D -m 644 man/headroom.1 $(DESTDIR)$(mandir)/man1/headroom.1
 	install -D -m 644 man/headroom.conf.5 $(DESTDIR)$(mandir)/man5/headroom.conf.5
+	install -D -m 644 man/headroom-job.7 $(DESTDIR)$(mandir)/man7/headroom-job.7
 	install -D -m 644 man/headroomd.8 $(DESTDIR)$(mandir)/man8/headroomd.8
 
 # A running service is stopped first, which lets every held job go.
 uninstall:
 	-[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl disable --now headroomd.service
 	rm -f $(DESTDIR)$(sbindir)/headroomd $(DESTDIR)$(bindir)/headroom $(DESTDIR)$(libexecdir)/hooks/mail
+	rm -rf $(DESTDIR)$(libexecdir)/python $(DESTDIR)$(pythondir)/headroom
 	-rmdir -p $(DESTDIR)$(libexecdir)/hooks
 	rm -f $(DESTDIR)$(unitdir)/headroomd.service $(DESTDIR)$(userunitdir)/headroomd.service
 	rm -f $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
-	rm -f $(DESTDIR)$(mandir)/man1/headroom.1 $(DESTDIR)$(mandir)/man5/headroom.conf.5 $(DESTDIR)$(mandir)/man8/headroomd.8
+	rm -f $(DESTDIR)$(mandir)/man1/headroom.1 $(DESTDIR)$(mandir)/man5/headroom.conf.5
+	rm -f $(DESTDIR)$(mandir)/man7/headroom-job.7 $(DESTDIR)$(mandir)/man8/headroomd.8
 	@echo "kept $(DESTDIR)$(sysconfdir)/headroom: it is yours"
 
 clean:
