@@ -100,8 +100,26 @@ def table(head, rows):
         yield "| " + " | ".join(str(cell) for cell in row) + " |"
 
 
+def summary(results):
+    """A row for each contender: under each binding, how many growing cells it kept, and how many that fit it touched."""
+    played = [r for r in results if "skip" not in r and "broken" not in r]
+    for name in (name for name in COLUMNS if any(r["contender"] == name for r in played)):
+        row = [name]
+        for binding in cells.BINDINGS:
+            mine = [r for r in played if r["contender"] == name and r["binding"] == binding]
+            grow, fit = [r for r in mine if not r["fits"]], [r for r in mine if r["fits"]]
+            kept = sum(r["kept_count"] == r["jobs_count"] for r in grow)
+            touched = sum(bool(r["touched"]) for r in fit)
+            row.append(f"{kept} of {len(grow)} kept, {touched} of {len(fit)} touched" if mine else "")
+        yield row
+
+
 def lines(results):
     yield "# Arena"
+    yield ""
+    yield "Cells whose jobs grow out of their room: kept; cells whose jobs fit: touched all the same."
+    yield ""
+    yield from table(("contender", *BINDS.values()), summary(results))
     yield ""
     yield "finished: it got room and went on to its end; saved: it ended early, with a state from which it can go on;"
     yield "LOST (by whom): neither; in peace, touched: of jobs that fit. ¹: physics forbids it, see below."

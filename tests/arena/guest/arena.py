@@ -62,6 +62,11 @@ def kernel_kills():
     return number(read("/proc/vmstat"), "oom_kill")
 
 
+def spare(yes):
+    """Is this process left out when the host runs out? The arena is, and no job that it starts."""
+    write("/proc/self/oom_score_adj", "-1000" if yes else "0")
+
+
 class Login:
     """A login session of ana, kept open: what it is told to start runs as hers, with its status in a file."""
 
@@ -70,7 +75,8 @@ class Login:
 
     def ensure(self):
         if self.shell is None or self.shell.poll() is not None:
-            self.shell = subprocess.Popen(["runuser", "-l", USER, "-c", "exec sh -s"], stdin=subprocess.PIPE, text=True)
+            self.shell = subprocess.Popen(["runuser", "-l", USER, "-c", "exec sh -s"], stdin=subprocess.PIPE, text=True,
+                                          preexec_fn=lambda: spare(False))
             write_mark = f"{WORK}/login"
             self.tell(f"touch {write_mark}")
             wait_for(lambda: os.path.exists(write_mark), 60)
@@ -195,7 +201,7 @@ class Arena:
         scope = ["systemd-run", "--quiet", "--collect", "--scope", f"--unit={name}", f"--slice={SLICE}", f"--uid={UID}",
                  f"--gid={UID}", *options, "--", *words]
         line = f"{shlex.join(scope)} >{base}.out 2>{base}.err </dev/null; echo $? >{base}.status"
-        subprocess.Popen(["sh", "-c", line], cwd="/")
+        subprocess.Popen(["sh", "-c", line], cwd="/", preexec_fn=lambda: spare(False))
 
     def play(self, cell):
         row = cells.BY_NAME[cell.row]
@@ -312,6 +318,7 @@ class Arena:
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         plan = json.load(file)
+    spare(True)
     arena = Arena(plan)
     arena.clean()
     time.sleep(1)

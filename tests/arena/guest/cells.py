@@ -40,7 +40,8 @@ ROWS = (
     Row("allocate-10x", True, "allocate.py --to {to}", (OWN, PARENT), limit_mib=48, to_factor=10, seconds=16,
         physics=(PARENT,), why="one call of C, which answers no signal until it returns; no fuse before it began"),
     Row("allocate-10x-fuse", True, "allocate.py --to {to}", limit_mib=48, to_factor=10, fuse=True),
-    Row("staircase", True, "stairs.py --step 8 --rest 0.4 --to {to}", BINDINGS),
+    Row("staircase", True, "stairs.py --step 8 --rest 0.4 --to {to}", BINDINGS, physics=(PARENT,),
+        why="a step of 8 MiB under way is more than the room below a limit that is not Headroom's to raise"),
     Row("shm", True, "shm.py --file {shm} --to {to}", BINDINGS, swap=True),
     Row("escape", True, "escape.py --to {to}", BINDINGS),
     Row("stubborn", True, "grow.py --stubborn --rate 20 --to {to}", BINDINGS),
@@ -151,7 +152,7 @@ def judge(cell, facts):
     if events:
         first_job = [event for event in events if event["job"] == events[0]["job"]]
         result["lead_seconds"] = lead_seconds(first_job)
-        if facts.get("limit_bytes"):
+        if facts.get("limit_bytes") and not cell.swap_mib:  # with swap the levels are of more than the limit
             result["overshoot_bytes"] = overshoot(first_job, facts["limit_bytes"])
     result.update({key: value for key, value in facts.items() if key not in ("names", "states", "statuses", "kernel_kills")})
     result["states"] = states if len(states) <= 3 else [state for state, good in zip(states, kept) if not good][:3]
