@@ -19,6 +19,8 @@ sbindir ?= $(prefix)/sbin
 libexecdir ?= $(prefix)/lib/headroom
 mandir ?= $(prefix)/share/man
 pythondir ?= $(prefix)/lib/python3/dist-packages
+bashcompdir ?= $(prefix)/share/bash-completion/completions
+zshcompdir ?= $(prefix)/share/zsh/vendor-completions
 unitdir ?= $(prefix)/lib/systemd/system
 userunitdir ?= $(prefix)/lib/systemd/user
 dbuspolicydir ?= $(prefix)/share/dbus-1/system.d
@@ -144,6 +146,8 @@ install: all
 	sed 's|@sbindir@|$(sbindir)|g' systemd/headroomd.service.in > $(DESTDIR)$(unitdir)/headroomd.service
 	sed 's|@sbindir@|$(sbindir)|g' systemd/headroomd-user.service.in > $(DESTDIR)$(userunitdir)/headroomd.service
 	install -D -m 644 conf/org.headroom.Headroom1.conf $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
+	install -D -m 644 conf/completion/headroom.bash $(DESTDIR)$(bashcompdir)/headroom
+	install -D -m 644 conf/completion/_headroom $(DESTDIR)$(zshcompdir)/_headroom
 	install -D -m 644 man/headroom.1 $(DESTDIR)$(mandir)/man1/headroom.1
 	install -D -m 644 man/headroom.conf.5 $(DESTDIR)$(mandir)/man5/headroom.conf.5
 	install -D -m 644 man/headroom-job.7 $(DESTDIR)$(mandir)/man7/headroom-job.7
@@ -156,6 +160,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(libexecdir)/python $(DESTDIR)$(pythondir)/headroom
 	-rmdir -p $(DESTDIR)$(libexecdir)/hooks
 	rm -f $(DESTDIR)$(unitdir)/headroomd.service $(DESTDIR)$(userunitdir)/headroomd.service
+	rm -f $(DESTDIR)$(bashcompdir)/headroom $(DESTDIR)$(zshcompdir)/_headroom
 	rm -f $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
 	rm -f $(DESTDIR)$(mandir)/man1/headroom.1 $(DESTDIR)$(mandir)/man5/headroom.conf.5
 	rm -f $(DESTDIR)$(mandir)/man7/headroom-job.7 $(DESTDIR)$(mandir)/man8/headroomd.8

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Completion for headroom in bash. Verbs and options are those of --help, jobs and policies those of the daemon.
+
+_headroom_ask() { timeout 2 headroom "$@" 2>/dev/null; }
+_headroom_verbs() { _headroom_ask --help | sed -n 's/^  \([a-z]\{2,\}\)  .*/\1/p'; }
+_headroom_options() { _headroom_ask ${1:+"$1"} --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p'; }
+_headroom_jobs() {
+	_headroom_ask status --json | sed -n 's/.*"job": "\([^"]*\)".*"name": "\([^"]*\)".*/\1 \2/p'
+}
+_headroom_policies() { _headroom_ask policy list; }
+
+_headroom() {
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb='' at i
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--) # what follows is the job's own command
+			[[ $verb == run ]] && { _headroom_command $((i + 1)); return; } ;;
+		--socket | --name | --limit | --policy | --checkpoint) ((i++)) ;;
+		-*) ;;
+		*) if [[ ! $verb ]]; then verb=${COMP_WORDS[i]} at=$i; elif [[ $verb == run ]]; then
+			_headroom_command "$i"
+			return
+		fi ;;
+		esac
+	done
+	local choices=''
+	case $before in
+	--policy) choices=$(_headroom_policies) ;;
+	--checkpoint) choices='channel signal:USR1 signal:B:USR1 hook:/ none' ;;
+	--limit) choices='80% max' ;;
+	--name) return ;;
+	--socket)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	*)
+		if [[ $word == -* ]]; then
+			choices=$(_headroom_options "$verb")
+		else
+			case $verb in
+			'') choices=$(_headroom_verbs) ;;
+			help) choices=$(_headroom_verbs) ;;
+			run)
+				mapfile -t COMPREPLY < <(compgen -c -- "$word")
+				return
+				;;
+			policy)
+				case ${COMP_WORDS[at + 1]} in
+				show) choices=$(_headroom_policies) ;;
+				set) if ((COMP_CWORD == at + 2)); then choices=$(_headroom_jobs); else choices=$(_headroom_policies); fi ;;
+				check)
+					mapfile -t COMPREPLY < <(compgen -f -- "$word")
+					return
+					;;
+				*) choices='list show set check' ;;
+				esac
+				;;
+			attach | doctor) ;;
+			*) ((COMP_CWORD == at + 1)) && choices=$(_headroom_jobs) ;;
+			esac
+		fi
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")
+}
+
+# _headroom_command N: the words from the Nth on are a command of their own.
+_headroom_command() {
+	if declare -F _command_offset >/dev/null; then
+		_command_offset "$1"
+	elif ((COMP_CWORD == $1)); then
+		mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
+	else
+		mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+	fi
+}
+
+complete -o default -F _headroom headroom

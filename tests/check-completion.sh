@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# check-completion.sh BUILD: what bash offers after some words, with the real client and a stand-in for its daemon; and
+# that zsh, where it is installed, takes its file. Exit status 0, or 1 with what differs.
+set -u
+build=$(cd "$1" && pwd)
+top=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+failed=0
+fake=
+cleanup() {
+	exec 3>&-
+	[ -z "$fake" ] || wait "$fake"
+	rm -rf "$work"
+}
+trap cleanup EXIT
+mkfifo "$work/words"
+"$build/tests/daemon/fake-daemon" "$work/bus" <"$work/words" >"$work/said" &
+fake=$!
+exec 3>"$work/words"
+printf 'job\tanalyse\tok\t1\t2\tbecause\n' >&3
+until grep -q '^done' "$work/said"; do sleep 0.1; done
+export HEADROOM_SOCKET=$work/bus PATH=$build:$PATH
+
+. "$top/conf/completion/headroom.bash"
+
+# offers WANTED WORD...: WANTED must be among what is offered for the last word; with a "!" before it, must not be.
+offers() {
+	local wanted=$1 not=
+	shift
+	[ "${wanted#!}" = "$wanted" ] || { not=1 wanted=${wanted#!}; }
+	COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+	_headroom
+	local found=
+	[[ " ${COMPREPLY[*]} " != *" $wanted "* ]] || found=1
+	[ "${found:-0}" != "${not:-0}" ] || {
+		echo "after \"$*\": ${not:+not }$wanted was wanted, got: ${COMPREPLY[*]}"
+		failed=1
+	}
+}
+offers resume headroom re
+offers status headroom ''
+offers --json headroom --
+offers --limit headroom run --l
+offers --no-python-hook headroom run --no
+offers '!--limit' headroom status --
+offers j1 headroom resume ''
+offers analyse headroom why a
+offers '!j1' headroom resume j1 ''
+offers j1 headroom policy set ''
+offers list headroom policy ''
+offers channel headroom run --checkpoint c
+offers run headroom help ''
+offers sleep headroom run --limit 1G -- sle
+offers sleep headroom run --limit 1G sle
+offers '!status' headroom run --limit 1G -- stat
+for word in "$top"/conf/completion/*; do
+	[ "${word##*/}" = _headroom ] || bash -n "$word" || failed=1
+done
+if command -v zsh >/dev/null; then
+	zsh -n "$top/conf/completion/_headroom" || failed=1
+	zsh -fc "fpath=($top/conf/completion \$fpath); autoload -U compinit; compinit -u -d $work/dump; [[ \$_comps[headroom] = _headroom ]]" || {
+		echo "zsh does not take _headroom for headroom"
+		failed=1
+	}
+fi
+exit $failed
