@@ -43,6 +43,7 @@ override LDFLAGS += $(if $(SANITIZE),-fsanitize=$(SANITIZE),$(HARDENING_LINK)) -
 SYSTEMD_LIBS = $(shell $(PKG_CONFIG) --libs libsystemd)
 CGROUP_LIBS = $(shell $(PKG_CONFIG) --libs libcgroup)
 INIH_LIBS = $(shell $(PKG_CONFIG) --libs inih)
+NCURSES_LIBS = $(shell $(PKG_CONFIG) --libs ncursesw)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 THINK := $(wildcard daemon/think/*.c)
@@ -72,7 +73,10 @@ $(B)/headroomd: $(DAEMON_O)
 
 $(B)/headroom: $(CLIENT_O)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(INIH_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(INIH_LIBS) $(NCURSES_LIBS) $(LDLIBS)
+
+# The pure part of the client that a test is about.
+$(B)/tests/unit/test-topview: $(call objects,client/topview.c client/text.c)
 
 $(B)/tests/%: $(B)/tests/%.o $(INNER_O)
 	@echo "  LINK  $@"
@@ -88,7 +92,7 @@ $(B)/%.o: %.c Makefile
 tests: all $(patsubst %,$(B)/tests/%,$(UNIT_TESTS) $(PROGRAMS))
 
 # What the project needs, by the names of Debian's packages.
-DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libcmocka-dev python3 procps
+DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libncurses-dev libcmocka-dev python3 procps
 CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux python3-numpy python3-venv
 deps:
 	@sh tests/deps.sh $(DEPS)

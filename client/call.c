@@ -476,6 +476,73 @@ int hr_call_events(struct hr_call *call, struct hr_call_list *ret)
         return r < 0 ? bad_reply(call) : 0;
 }
 
+static int read_holder(sd_bus_message *m, void *row)
+{
+        struct hr_call_holder *h = row;
+        uint32_t pid;
+        int r;
+
+        r = sd_bus_message_read(
+                m, HR_BUS_HOLDER_STRUCT, &pid, &h->bytes, &h->count, &h->line, &h->name, &h->file);
+        if (r > 0)
+                h->pid = pid;
+        return r;
+}
+
+void hr_call_why_done(struct hr_call_why *why)
+{
+        hr_call_list_done(&why->holders);
+}
+
+int hr_call_why(struct hr_call *call, const char *job, struct hr_call_why *ret)
+{
+        HR_CLEANUP(hr_call_why_done) struct hr_call_why why = {0};
+        sd_bus_message *reply = NULL;
+        uint32_t asked, answered;
+        int r;
+
+        r = ask(call, &reply, "Why", "s", job);
+        if (r != 0)
+                return r;
+        r = read_list(reply, HR_BUS_HOLDER_STRUCT, read_holder, sizeof(struct hr_call_holder), &why.holders);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "ttuus", &why.garbage_bytes, &why.malloc_bytes, &asked,
+                        &answered, &why.sentence);
+        if (r <= 0)
+                return bad_reply(call);
+        why.asked_count = asked;
+        why.answered_count = answered;
+        *ret = why;
+        why = (struct hr_call_why){0};
+        return 0;
+}
+
+static int read_part(sd_bus_message *m, void *row)
+{
+        struct hr_call_part *p = row;
+        uint32_t pid;
+        int r;
+
+        r = sd_bus_message_read(m, HR_BUS_PART_STRUCT, &p->kind, &pid, &p->bytes, &p->name);
+        if (r > 0)
+                p->pid = pid;
+        return r;
+}
+
+int hr_call_breakdown(struct hr_call *call, const char *job, struct hr_call_list *ret)
+{
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = ask(call, &reply, "Breakdown", "s", job);
+        if (r != 0)
+                return r;
+        r = read_list(reply, HR_BUS_PART_STRUCT, read_part, sizeof(struct hr_call_part), ret);
+        return r < 0 ? bad_reply(call) : 0;
+}
+
 /* ---- answers ---- */
 
 void hr_call_answer_done(struct hr_call_answer *answer)

@@ -59,6 +59,16 @@ struct hr_call_check { /* one line of doctor */
         const char *item, *state, *detail, *remedy;
 };
 
+struct hr_call_holder { /* "", 0: not known */
+        const char *name, *file;
+        uint64_t pid, bytes, count, line;
+};
+
+struct hr_call_part { /* pid 0: of several; bytes HR_BYTES_NONE: not known */
+        const char *kind, *name;
+        uint64_t pid, bytes;
+};
+
 struct hr_call_list { /* owns what the rows point into; all zero is empty */
         void *reply;
         union {
@@ -66,10 +76,20 @@ struct hr_call_list { /* owns what the rows point into; all zero is empty */
                 struct hr_call_job *jobs;
                 struct hr_call_check *checks;
                 struct hr_call_event *events;
+                struct hr_call_holder *holders;
+                struct hr_call_part *parts;
         };
         size_t count;
 };
 void hr_call_list_done(struct hr_call_list *list);
+
+struct hr_call_why {
+        struct hr_call_list holders;
+        uint64_t garbage_bytes, malloc_bytes; /* HR_BYTES_NONE: not known */
+        uint64_t asked_count, answered_count;
+        const char *sentence; /* the list's */
+};
+void hr_call_why_done(struct hr_call_why *why);
 
 /* An answer of one or two words; owned strings, "" where there is none. All zero is empty. */
 struct hr_call_answer {
@@ -102,6 +122,11 @@ int hr_call_policies(
         struct hr_call *call, const char *name, struct hr_call_answer *ret); /* the text as message */
 int hr_call_doctor(struct hr_call *call, struct hr_call_list *ret);          /* checks */
 int hr_call_events(struct hr_call *call, struct hr_call_list *ret);          /* all that are kept */
+
+/* What holds a job's memory, by its own processes' word. */
+int hr_call_why(struct hr_call *call, const char *job, struct hr_call_why *ret);
+/* What it is, by the kernel's word: parts. */
+int hr_call_breakdown(struct hr_call *call, const char *job, struct hr_call_list *ret);
 
 /* ---- events as they happen ---- */
 

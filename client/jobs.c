@@ -8,6 +8,7 @@
  * JSON has the daemon's numbers as they are.
  */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "clock.h"
 #include "exit.h"
 #include "output.h"
+#include "run.h"
+#include "saved.h"
 #include "think/sample.h"
 #include "think/units.h"
 
@@ -254,10 +257,39 @@ static bool wants_events(const struct hr_call_list *jobs, enum hr_format format)
         return format == HR_FORMAT_DETAIL;
 }
 
+/* Those that were ended by their checkpoint: they take no memory, and wait to be started again. */
+static void read_saved(struct hr_call *call, struct hr_call_list *events, struct hr_saved_list *ret)
+{
+        if (!hr_saved_any())
+                return;
+        if (events->count == 0)
+                (void)hr_call_events(call, events); /* without them: those alone that somebody waited for */
+        (void)hr_saved_read(events, ret);           /* no memory: the jobs that run are shown */
+}
+
+static void make_saved_row(struct job_row *row, const struct hr_saved *s)
+{
+        *row = (struct job_row){.job = {.job = s->job,
+                                        .name = s->name,
+                                        .uid = geteuid(),
+                                        .stage = "saved",
+                                        .policy = s->policy,
+                                        .reason = row->reason,
+                                        .limit_bytes = s->has_limit ? s->limit_bytes : HR_BYTES_NONE,
+                                        .own_limit_bytes = s->has_limit ? s->limit_bytes : HR_BYTES_NONE,
+                                        .headroom_bytes = HR_BYTES_NONE,
+                                        .left_min_usec = HR_USEC_NEVER,
+                                        .left_max_usec = HR_USEC_NEVER}};
+        snprintf(row->reason, sizeof(row->reason), "%s%sgo on: headroom resume %s", s->path ? s->path : "",
+                s->path ? "; " : "", s->job);
+        snprintf(row->left, sizeof(row->left), "-");
+}
+
 int hr_jobs_status(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *o)
 {
         const char *job = o->argument_count > 0 ? o->arguments[0] : "";
         enum hr_format format = hr_ask_json(o) ? HR_FORMAT_JSON : *job ? HR_FORMAT_DETAIL : HR_FORMAT_COLUMNS;
+        HR_CLEANUP(hr_saved_list_done) struct hr_saved_list saved = {0};
         _list_ struct hr_call_list list = {0}, events = {0};
         _free_ struct job_row *rows = NULL;
         _call_ struct hr_call *call = NULL;
@@ -269,16 +301,21 @@ int hr_jobs_status(const struct hr_verb_info *verb HR_UNUSED, const struct hr_op
         r = hr_call_status(call, job, &list);
         if (r != 0)
                 return hr_ask_failed_on(call, r, job);
-        if (list.count == 0 && format != HR_FORMAT_JSON)
-                return show_totals(call);
         if (wants_events(&list, format))
                 (void)hr_call_events(call, &events); /* else it is not known since when, and left out */
-        rows = hr_ask_rows(list.count, sizeof(*rows));
+        if (*job == '\0')
+                read_saved(call, &events, &saved);
+        if (list.count + saved.count == 0 && format != HR_FORMAT_JSON)
+                return show_totals(call);
+        rows = hr_ask_rows(list.count + saved.count, sizeof(*rows));
         if (!rows)
                 return HR_EXIT_FAILED;
         for (size_t i = 0; i < list.count; i++)
                 make_row(&rows[i], &list.jobs[i], &events);
-        hr_output_rows(format == HR_FORMAT_DETAIL ? &detail_table : &job_table, rows, list.count, format);
+        for (size_t i = 0; i < saved.count; i++)
+                make_saved_row(&rows[list.count + i], saved.all[i]);
+        hr_output_rows(format == HR_FORMAT_DETAIL ? &detail_table : &job_table, rows,
+                list.count + saved.count, format);
         return HR_EXIT_DONE;
 }
 
@@ -344,6 +381,66 @@ static int take_limit(const struct hr_options *o, uint64_t *ret_bytes)
         return hr_options_parse_size("limit", o->value[HR_OPTION_LIMIT], ret_bytes);
 }
 
+/* A job that was ended by its checkpoint, in our place: its directory, environment and command, and maybe
+ * more room. */
+static int start_again(const struct hr_saved *s, const struct hr_options *o, uint64_t limit_bytes)
+{
+        bool given = hr_options_has(o, HR_OPTION_LIMIT);
+        struct hr_options run = {
+                .given = HR_OPTION_BIT(HR_OPTION_NAME) | (s->fuse ? HR_OPTION_BIT(HR_OPTION_FUSE) : 0),
+                .has_limit = given || s->has_limit,
+                .limit_bytes = given ? limit_bytes : s->limit_bytes,
+                .arguments = s->command,
+                .resumes = s->file};
+
+        if (chdir(s->directory) < 0) {
+                hr_output_say(HR_STYLE_PLAIN, "%s can't go on: its directory %s: %s", s->job, s->directory,
+                        strerror(errno));
+                return HR_EXIT_FAILED;
+        }
+        if (s->path && access(s->path, R_OK) < 0) {
+                hr_output_say(HR_STYLE_PLAIN, "%s can't go on: its checkpoint %s: %s", s->job, s->path,
+                        strerror(errno));
+                return HR_EXIT_FAILED;
+        }
+        run.value[HR_OPTION_SOCKET] = o->value[HR_OPTION_SOCKET];
+        run.value[HR_OPTION_NAME] = s->name;
+        run.value[HR_OPTION_POLICY] = *s->policy ? s->policy : NULL;
+        run.value[HR_OPTION_CHECKPOINT] = *s->checkpoint ? s->checkpoint : NULL;
+        for (size_t i = 0; s->command[i]; i++)
+                run.argument_count++;
+        char *socket = getenv("HEADROOM_SOCKET"); /* of now: where it was found saved */
+        socket = socket ? strdup(socket) : NULL;
+        clearenv();
+        for (size_t i = 0; s->environment && s->environment[i]; i++)
+                putenv(s->environment[i]);
+        if (socket)
+                setenv("HEADROOM_SOCKET", socket, true);
+        free(socket);
+        if (s->path)
+                setenv("HEADROOM_RESUME", s->path, true);
+        hr_output_say(HR_STYLE_PLAIN, "%s (%s) goes on%s%s as a new job", s->job, s->name,
+                s->path ? " from " : "", s->path ? s->path : "");
+        if (!given && s->has_limit)
+                hr_output_say(HR_STYLE_PLAIN,
+                        "its limit is what it was; more room: headroom resume JOB --limit SIZE");
+        return hr_run(NULL, &run);
+}
+
+/* The word is no job that runs: one that was saved? HR_EXIT_NO_JOB: neither. */
+static int resume_saved(struct hr_call *call, const struct hr_options *o, uint64_t limit_bytes)
+{
+        HR_CLEANUP(hr_saved_list_done) struct hr_saved_list saved = {0};
+        _list_ struct hr_call_list events = {0};
+        struct hr_saved *s;
+
+        (void)hr_call_events(call, &events); /* without them: those alone that somebody waited for */
+        if (hr_saved_read(&events, &saved) < 0)
+                return HR_EXIT_NO_JOB;
+        s = hr_saved_find(&saved, o->arguments[0]);
+        return s ? start_again(s, o, limit_bytes) : HR_EXIT_NO_JOB;
+}
+
 int hr_jobs_resume(const struct hr_verb_info *verb, const struct hr_options *o)
 {
         _answer_ struct hr_call_answer answer = {0};
@@ -357,6 +454,11 @@ int hr_jobs_resume(const struct hr_verb_info *verb, const struct hr_options *o)
         if (r != 0)
                 return r;
         r = hr_call_resume(call, o->arguments[0], hr_options_has(o, HR_OPTION_LIMIT), limit_bytes, &answer);
+        if (r == HR_EXIT_NO_JOB) {
+                int status = resume_saved(call, o, limit_bytes);
+                if (status != HR_EXIT_NO_JOB)
+                        return status;
+        }
         return r != 0 ? hr_ask_failed_on(call, r, o->arguments[0])
                       : hr_ask_show_deed(o, verb->name, o->arguments[0], answer.message);
 }

@@ -18,6 +18,7 @@ enum hr_option {
         HR_OPTION_DETACH,
         HR_OPTION_UNWATCHED,
         HR_OPTION_FOLLOW,
+        HR_OPTION_NO_PYTHON_HOOK,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))
@@ -39,6 +40,8 @@ struct hr_options {
         bool has_limit;
         uint64_t limit_bytes; /* HR_BYTES_NONE: max */
         char **arguments;     /* what is no option; NULL-ended */
+        const char
+                *resumes; /* run: the record of the saved job that goes on by it, to be removed; NULL: none */
         int argument_count;
 };
 

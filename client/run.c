@@ -26,10 +26,12 @@
 #include "call.h"
 #include "child.h"
 #include "clock.h"
+#include "environment.h"
 #include "exit.h"
 #include "fd.h"
 #include "name.h"
 #include "output.h"
+#include "saved.h"
 #include "signals.h"
 #include "think/config.h"
 #include "think/units.h"
@@ -61,6 +63,8 @@ struct run {
         bool last_word;        /* the event "end" has come */
         char hold_hint[240];   /* what a held job can be answered with; "": not held, as far as was told */
         char lost_reason[240]; /* of the end, if the kernel killed it */
+        struct hr_saved
+                *start; /* how it is started, for `resume`; owned; NULL: that could not be found out */
         bool interrupted;
         enum hr_stage furthest;
         uint64_t last_event_usec, peak_bytes, limit_bytes, start_usec;
@@ -69,6 +73,7 @@ struct run {
 static void run_done(struct run *run)
 {
         run->call = hr_call_free(run->call);
+        run->start = hr_saved_free(run->start);
         free(TAKE_PTR(run->socket));
         hr_signals_done(&run->signals);
         hr_child_done(&run->child);
@@ -134,6 +139,53 @@ static void note_hold(struct run *run, const struct hr_call_event *event, bool h
                 run->hold_hint[0] = '\0';
 }
 
+/* It was ended by its checkpoint: how to go on from there. reason: the path, or how else it was saved. */
+static void note_saved(struct run *run, const char *reason)
+{
+        char more[HR_TEXT_SIZE_MAX] = "SIZE";
+        int r = -ENOENT;
+
+        if (run->limit_bytes != HR_BYTES_NONE)
+                hr_units_spell_bytes(more, run->limit_bytes + run->limit_bytes / 2);
+        if (run->start) {
+                run->start->is_saved = true;
+                run->start->path = *reason == '/' ? strdup(reason) : NULL;
+                r = hr_saved_write(run->start);
+        }
+        if (r == 0)
+                say(run, HR_STYLE_BOLD,
+                        "its work is saved (%s); it goes on from there with: headroom resume %s --limit %s",
+                        reason, run->job, more);
+        else
+                say(run, HR_STYLE_BOLD,
+                        "its work is saved (%s); how it was started can't be kept (%s): start it again with "
+                        "HEADROOM_RESUME=%s",
+                        reason, strerror(-r), *reason == '/' ? reason : "");
+}
+
+/* How it is started, for `resume`: of a job that nobody waits for it is written now. */
+static void keep_start(struct run *run)
+{
+        const struct hr_options *o = run->o;
+        struct hr_saved *s = run->start;
+
+        if (o->resumes)
+                (void)unlink(o->resumes); /* it goes on; it will be saved anew, or finish */
+        if (!s)
+                return;
+        s->job = strdup(run->job);
+        s->name = strdup(run->name);
+        s->policy = strdup(o->value[HR_OPTION_POLICY] ? o->value[HR_OPTION_POLICY] : "");
+        s->checkpoint = strdup(o->value[HR_OPTION_CHECKPOINT] ? o->value[HR_OPTION_CHECKPOINT] : "");
+        s->fuse = hr_options_has(o, HR_OPTION_FUSE);
+        s->has_limit = o->has_limit;
+        s->limit_bytes = o->limit_bytes;
+        if (!s->job || !s->name || !s->policy || !s->checkpoint)
+                run->start = hr_saved_free(s);
+        else if (run->child.detached)
+                (void)hr_saved_write(s); /* without it, it is watched all the same */
+}
+
 static void on_event(const struct hr_call_event *event, void *userdata)
 {
         struct run *run = userdata;
@@ -148,6 +200,10 @@ static void on_event(const struct hr_call_event *event, void *userdata)
                 run->furthest = MAX(run->furthest, (enum hr_stage)stage);
         run->interrupted |= is_interruption(event);
         note_hold(run, event, stage == HR_STAGE_HOLD);
+        if (strcmp(event->action, "saved") == 0) {
+                note_saved(run, event->reason);
+                return;
+        }
         if (strcmp(event->action, "trim") == 0 && strcmp(event->outcome, "passed over") == 0)
                 return; /* nothing happened, and she can do nothing about it: headroom events has it */
         if (strcmp(event->action, "end") == 0) {
@@ -156,8 +212,8 @@ static void on_event(const struct hr_call_event *event, void *userdata)
                         snprintf(run->lost_reason, sizeof(run->lost_reason), "%s", event->reason);
                 return;
         }
-        if (strcmp(event->action, "watch") == 0)
-                return; /* the first line told of it */
+        if (strcmp(event->action, "watch") == 0 || strcmp(event->action, "frozen") == 0)
+                return; /* the first line told of it, or "freeze" did */
         say(run, hr_output_stage_style(event->stage), "%s%s%s", event->reason, *event->hint ? "; " : "",
                 event->hint);
         if (stage == HR_STAGE_HOLD)
@@ -249,6 +305,7 @@ static int register_job(struct run *run)
         if (*answer.message)
                 hr_output_say(HR_STYLE_BOLD, "%s: %s", run->label, answer.message);
         run->last_event_usec = hr_clock_realtime_usec();
+        keep_start(run);
         run->is_tree = strcmp(answer.kind, hr_kind_name(HR_KIND_PROCESS)) == 0;
         if (run->is_tree && !run->child.detached) /* what escapes from it comes to us, and stays below us */
                 prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -499,7 +556,8 @@ static int check_words(struct run *run, struct hr_options *o)
                 r = hr_config_parse_method(method, &parsed);
         if (r < 0) {
                 hr_output_say(HR_STYLE_PLAIN,
-                        "checkpoint %s can't be used%s: write none, signal:USR1, signal:B:USR1 or hook:/path",
+                        "checkpoint %s can't be used%s: write channel, signal:USR1, signal:B:USR1, "
+                        "hook:/path or none",
                         method, r == -EOPNOTSUPP ? " yet" : "");
                 return HR_EXIT_USAGE;
         }
@@ -561,6 +619,11 @@ int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *g
                 run.child.own_group = no_interrupts;
                 hr_signals_witness(&run.signals);
         }
+        if (run.call && hr_saved_new(run.child.command, &run.start) < 0)
+                run.start = NULL;
+        if (run.call)
+                hr_environment_set(
+                        run.socket ? run.socket : "", !hr_options_has(&o, HR_OPTION_NO_PYTHON_HOOK));
         r = hr_child_fork(&run.child, &run.signals.before);
         if (r < 0) {
                 hr_output_say(HR_STYLE_PLAIN, "%s is not started: %s", run.name, strerror(-r));

@@ -25,6 +25,8 @@
 #include "output.h"
 #include "policies.h"
 #include "run.h"
+#include "top.h"
+#include "why.h"
 #include "think/units.h"
 #include "think/words.h"
 
@@ -39,7 +41,7 @@ static const struct hr_verb_info verbs[] = {
         {"run", "-- COMMAND [ARG...]", "start a job and have its memory watched",
                 "headroom run --limit 8G -- python3 analyse.py",
                 NAMING | BIT(HR_OPTION_CHECKPOINT) | BIT(HR_OPTION_FUSE) | BIT(HR_OPTION_DETACH) |
-                        BIT(HR_OPTION_UNWATCHED),
+                        BIT(HR_OPTION_UNWATCHED) | BIT(HR_OPTION_NO_PYTHON_HOOK),
                 1, -1, true, hr_run},
         {"attach", "PID|CGROUP|UNIT", "watch what runs already", "headroom attach 4711 --limit 8G", NAMING, 1,
                 1, false, hr_jobs_attach},
@@ -47,6 +49,7 @@ static const struct hr_verb_info verbs[] = {
                 hr_jobs_act},
         {"status", "[JOB]", "show the jobs, or one in detail (the default verb)", "headroom status --json", 0,
                 0, 1, false, hr_jobs_status},
+        {"top", "", "the jobs, live, with keys to act on them", "headroom top", 0, 0, 0, false, hr_top_verb},
         {"limit", "JOB [SIZE|max]", "show a job's memory limit, or set it", "headroom limit j17 12G", 0, 1, 2,
                 false, hr_jobs_limit},
         {"policy", "list | show NAME | set JOB NAME | check FILE", "what is done at which level",
@@ -64,6 +67,7 @@ static const struct hr_verb_info verbs[] = {
         {"kill", "JOB", "end it at once, unsaved", "headroom kill j17", 0, 1, 1, false, hr_jobs_act},
         {"events", "[JOB]", "what happened, and what was done about it", "headroom events --follow",
                 BIT(HR_OPTION_FOLLOW), 0, 1, false, hr_events_verb},
+        {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
                 false, hr_doctor_verb},
         {"help", "[VERB]", "this help, or a verb's", "headroom help run", 0, 0, 1, false, verb_help},
@@ -94,7 +98,6 @@ static const struct {
         {"jobs", "status", NULL},
         {"show", "status", NULL},
         {"stat", "status", NULL},
-        {"top", "status", NULL},
         {"start", "run", NULL},
         {"exec", "run", NULL},
         {"watch", "attach", NULL},

@@ -27,6 +27,11 @@
 #define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 /* A freeze waits for the kernel's lock: 121 ms were seen (Linux 6.18, 40 busy processes on 2 processors). */
 #define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC)
+#define FREEZE_AGAIN_USEC (60 * HR_USEC_PER_SEC) /* one that could not be frozen; chosen, not tuned */
+#define THAW_AGAIN_USEC HR_USEC_PER_SEC          /* one that could not be thawed; chosen, not tuned */
+/* How long its processes may take to give back garbage; chosen: a collection of 100 million objects takes 10
+ * s. */
+#define TRIM_USEC (10 * HR_USEC_PER_SEC)
 #define RECLAIM_SHARE 10 /* trim asks for a tenth of what is in use */
 #define PAGE_BYTES 4096
 /* A tripwire is not armed nearer above usage than this, or this share of the limit, if that is less. */
@@ -43,25 +48,49 @@
 /* nor so soon after it moved: it may only have waited for a processor */
 #define WIRE1_MOVED_USEC (100 * HR_USEC_PER_MSEC)
 
-static int act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+/*
+ * Freezing and thawing a cgroup is the freezer thread's to do, since it may wait; a tree is stopped on the
+ * spot.
+ *
+ *   armed.frozen  on record, and by our word: from before the freeze is asked for until the thaw is done
+ *   thawing       the thaw is asked for, and not yet done
+ *   frozen        it stands still, and no thaw is under way: what is read of it is still true when we write
+ *   freeze_busy   how many of our requests are under way; the answer to the last one settles the above, for
+ *                 what came before it has been overtaken by another wish
+ */
+
+static bool is_gone(int r)
 {
-        job->armed.frozen = true;
-        int r = hr_job_arm(job);
-        if (r == 0)
-                r = hr_freeze(t);
-        if (r < 0) {
-                char text[HR_REASON_MAX];
-                snprintf(text, sizeof(text), "it could not be frozen by %s: %s",
-                        hr_freezer_name(job->freezer), strerror(-r));
-                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "freeze", "failed", text);
-        }
-        return r;
+        return r == -ENODEV || r == -ENOENT;
 }
 
-static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+/* The ladder goes on without: a brake is over, a hold is none. */
+static void freeze_failed(struct hr_manager *m, struct hr_job *job, int r)
 {
-        int r = hr_thaw(t);
-        if (r < 0 && r != -ENODEV && r != -ENOENT) {
+        char text[HR_REASON_MAX];
+
+        job->armed.frozen = false;
+        job->frozen = false;
+        job->freeze_usec = 0;
+        job->freeze_failed_usec = MAX(hr_now_usec(), 1U);
+        if (job->state.phase == HR_PHASE_BRAKE) {
+                job->state.deadline_usec = 1;
+        } else if (job->state.phase == HR_PHASE_HELD) {
+                job->state.phase = HR_PHASE_WATCH;
+                job->state.deadline_usec = 0;
+                job->state.owner_held = job->state.raising = false;
+        }
+        (void)hr_job_arm(job); /* a stale "frozen" is thawed once more, which harms nobody */
+        snprintf(text, sizeof(text), "it could not be frozen by %s: %s", hr_freezer_name(job->freezer),
+                strerror(-r));
+        if (!is_gone(r)) /* else its end is told in a moment */
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "freeze", "failed", text);
+}
+
+static void thaw_done(struct hr_manager *m, struct hr_job *job, int r)
+{
+        job->thawing = false;
+        if (r < 0 && !is_gone(r)) {
                 char text[HR_REASON_MAX];
                 snprintf(text, sizeof(text), "it could not be thawed by %s: %s",
                         hr_freezer_name(job->freezer), strerror(-r));
@@ -70,7 +99,133 @@ static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_t
         }
         job->armed.frozen = false;
         job->frozen = false;
+        job->freeze_usec = 0;
         (void)hr_job_arm(job); /* it runs: a stale "frozen" is thawed once more, which harms nobody */
+}
+
+static int ask_freezer(struct hr_manager *m, struct hr_job *job, bool freeze)
+{
+        struct hr_freezer_request q = {.freezer = job->freezer,
+                .control_fd = job->control_fd,
+                .freeze = freeze,
+                .slot = job->card->slot};
+        memcpy(q.id, job->id, sizeof(q.id));
+        return hr_freezer_ask(m->freezer, &q, &job->freeze_ticket);
+}
+
+/* 0: done; -EINPROGRESS: the answer comes; else -errno. */
+static int freeze_or_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_target *t, bool freeze)
+{
+        int r = job->freezer == HR_FREEZER_STOP ? -EOPNOTSUPP : ask_freezer(m, job, freeze);
+        if (r == 0) {
+                job->freeze_fresh = freeze && job->freeze_busy == 0;
+                job->freeze_busy++;
+                return -EINPROGRESS;
+        }
+        if (job->freeze_busy > 0) /* it must not overtake what is under way */
+                return r;
+        return freeze ? hr_freeze(t) : hr_thaw(t);
+}
+
+static void act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        bool ran = !job->armed.frozen;
+
+        job->armed.frozen = true;
+        job->thawing = false;
+        job->frozen = false;
+        job->freeze_usec = hr_now_usec();
+        int r = hr_job_arm(job);
+        if (r == 0)
+                r = freeze_or_thaw(m, job, t, true);
+        job->freeze_fresh &= ran;
+        if (r < 0 && r != -EINPROGRESS)
+                freeze_failed(m, job, r);
+}
+
+static void act_thaw(struct hr_manager *m, struct hr_job *job, const struct hr_target *t)
+{
+        int r = 0;
+        if (job->freeze_busy == 1 && job->freeze_fresh && hr_freezer_cancel(m->freezer, job->freeze_ticket)) {
+                job->freeze_busy = 0; /* it has run all the time */
+        } else {
+                job->frozen = false;
+                job->thawing = true;
+                r = freeze_or_thaw(m, job, t, false);
+        }
+        if (r != -EINPROGRESS)
+                thaw_done(m, job, r);
+}
+
+void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job)
+{
+        struct hr_target t;
+        char text[HR_REASON_MAX], time[HR_TEXT_SIZE_MAX];
+
+        if (!job->armed.frozen || job->freeze_busy > 0)
+                return;
+        hr_job_target(job, &t);
+        (void)hr_freeze_complete(&t, &job->frozen); /* unknown counts as not yet */
+        if (!job->frozen || job->freeze_usec == 0)
+                return;
+        uint64_t usec = hr_sub(hr_now_usec(), TAKE_VALUE(job->freeze_usec));
+        if (usec < 10 * HR_USEC_PER_SEC)
+                snprintf(time, sizeof(time), "%" PRIu64 " ms", (usec + 500) / HR_USEC_PER_MSEC);
+        else
+                hr_units_format_time(time, usec);
+        snprintf(text, sizeof(text), "stands still after %s", time);
+        hr_ladder_mention(m, job, "frozen", text);
+}
+
+bool hr_enact_can_freeze(const struct hr_job *job, uint64_t now_usec)
+{
+        return job->freezer != HR_FREEZER_NONE &&
+               (job->freeze_failed_usec == 0 || now_usec >= job->freeze_failed_usec + FREEZE_AGAIN_USEC);
+}
+
+/* True: look at it. */
+static bool settle(struct hr_manager *m, struct hr_job *job, const struct hr_freezer_answer *a)
+{
+        if (a->result == -ECANCELED)
+                return false; /* counted and settled when it was canceled */
+        job->freeze_busy--;
+        if (a->ticket != job->freeze_ticket)
+                return false;
+        if (a->freeze) {
+                if (a->result < 0)
+                        freeze_failed(m, job, a->result);
+                return true;
+        }
+        thaw_done(m, job, a->result);
+        bool runs = !job->armed.frozen;
+        if (!runs) /* not over and over */
+                job->next_usec = hr_now_usec() + THAW_AGAIN_USEC;
+        if (!job->leaving)
+                return runs;
+        hr_verbs_thawed(m, job, runs ? 0 : a->result);
+        return false;
+}
+
+void hr_enact_answers(struct hr_manager *m, bool look)
+{
+        struct hr_freezer_answer a;
+        while (hr_freezer_next(m->freezer, &a)) {
+                struct hr_job *job = hr_manager_job(m, a.slot, a.id);
+                if (job && settle(m, job, &a) && look)
+                        hr_ladder_look(m, job, hr_now_usec(), true);
+        }
+}
+
+void hr_enact_forget(struct hr_manager *m, struct hr_job *job)
+{
+        if (job->leaving)
+                hr_verbs_thawed(m, job, -ESRCH);
+        if (!job->armed.frozen || job->owned || job->control_fd < 0)
+                return;
+        /* It is empty, and others may use it again. Nobody waits for the answer. */
+        struct hr_target t;
+        hr_job_target(job, &t);
+        (void)freeze_or_thaw(m, job, &t, false);
 }
 
 static int ask_high(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
@@ -157,16 +312,28 @@ static void act_unfuse(struct hr_job *job, const struct hr_target *t)
         job->state.fused = stays;
 }
 
+/* Its own processes are asked for garbage, and the kernel for what is cold. */
 static void act_trim(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
-        if (!job->can_reclaim || job->trim_busy)
+        job->trimmed_bytes = 0;
+        if (job->can_trim_count > 0 && hr_consult_ask(m, job, HR_TALK_TRIM, TRIM_USEC))
+                job->trim_until_usec = hr_now_usec() + TRIM_USEC + HR_USEC_PER_SEC;
+        if (!job->can_reclaim)
                 return;
         memset(&q, 0, sizeof(q));
         q.op = HR_HELPER_RECLAIM;
         q.bytes = MAX(job->current_bytes / RECLAIM_SHARE, HR_MIB);
         snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
         job->trim_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
+}
+
+void hr_enact_trimmed(struct hr_job *job, uint64_t bytes)
+{
+        job->trimmed_bytes += bytes;
+        job->trim_done = !job->trim_busy && job->trim_until_usec == 0;
+        if (job->trim_done)
+                job->next_usec = 0;
 }
 
 static void act_raise(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
@@ -196,7 +363,14 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
         job->save_text[0] = '\0';
         job->save_since_usec = hr_now_file_usec();
         job->save_size_bytes = 0;
-        if (p->checkpoint_method.method == HR_METHOD_HOOK)
+        if (p->checkpoint_method.method == HR_METHOD_CHANNEL) {
+                job->saved_path[0] = '\0';
+                if (hr_consult_ask(
+                            m, job, HR_TALK_CHECKPOINT, hr_now_realtime_usec() + p->checkpoint_deadline_usec))
+                        return;
+                job->save = HR_SAVE_FAILED;
+                snprintf(job->save_text, sizeof(job->save_text), "it can't be asked just now");
+        } else if (p->checkpoint_method.method == HR_METHOD_HOOK)
                 hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
                         p->checkpoint_deadline_usec);
         else
@@ -209,6 +383,11 @@ static bool may_grant(const struct hr_manager *m, const struct hr_job *job, uint
         return job->owned && job->kind != HR_KIND_PROCESS && job->own_limit_bytes != HR_BYTES_NONE &&
                job->granted_from_bytes == 0 &&
                hr_sub(m->host.last.available_bytes, more) > m->config->host_reserve_bytes;
+}
+
+bool hr_enact_may_stand_back(const struct hr_manager *m, const struct hr_job *job)
+{
+        return job->kind == HR_KIND_PROCESS || hr_job_stands_back(job) || may_grant(m, job, 0);
 }
 
 /* Raising, or lowering to what is above usage, reclaims nothing, so it can't block. */
@@ -252,6 +431,19 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
         hr_ladder_tell(m, job, job->state.stage, job->state.stage, "reserve", "done", reason);
 }
 
+/* What a job may fill while it waits for its freeze. */
+static uint64_t reach(const struct hr_manager *m)
+{
+        return m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC * STAND_BACK_USEC;
+}
+
+/* It may come to its own limit before it stands still: at the wall, or braked on its way there. */
+static bool may_outrun(const struct hr_manager *m, const struct hr_job *job, const struct hr_candidate *own)
+{
+        return job->state.wall[0].peak_bytes > 0 ||
+               (own->rising && hr_sub(own->limit_bytes, own->used_bytes) < reach(m));
+}
+
 /*
  * A freeze takes milliseconds, in which a job fills as many MiB where nothing brakes it (v1), and the last of
  * a small limit where memory.high does: its limit in the kernel stands back until it stands still. What it is
@@ -260,12 +452,11 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
 static void stand_back(struct hr_manager *m, struct hr_job *job)
 {
         uint64_t room = hr_sub(m->host.last.available_bytes, m->config->host_reserve_bytes);
-        uint64_t reach = m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC * STAND_BACK_USEC;
 
         if (hr_job_stands_back(job) || !may_grant(m, job, 0))
                 return;
         job->armed.stood_back_bytes = job->own_limit_bytes;
-        if (arm_limit(job) < 0 || write_limit(job, hr_add(job->own_limit_bytes, MIN(reach, room))) < 0)
+        if (arm_limit(job) < 0 || write_limit(job, hr_add(job->own_limit_bytes, MIN(reach(m), room))) < 0)
                 job->armed.stood_back_bytes = HR_BYTES_NONE;
 }
 
@@ -321,14 +512,15 @@ void hr_enact(
         hr_job_target(job, &t);
         if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
                 grant_reserve(m, job);
-        if (a & HR_ACT_FREEZE && !job->armed.frozen) {
-                if (job->state.wall[0].peak_bytes > 0)
+        if (a & HR_ACT_FREEZE && !hr_job_is_held(job)) {
+                if (may_outrun(m, job, &sample->candidates[0]))
                         stand_back(m, job);
-                if (act_freeze(m, job, &t) == 0)
-                        (void)hr_freeze_complete(&t, &job->frozen); /* unknown counts as not yet */
+                act_freeze(m, job, &t);
         }
         if (a & HR_ACT_RAISE)
                 act_raise(m, job, d->raise_bytes);
+        if (a & HR_ACT_STAND_BACK)
+                stand_back(m, job);
         if (a & HR_ACT_TRIM)
                 act_trim(m, job);
         if (a & HR_ACT_SAVE)
@@ -346,12 +538,15 @@ void hr_enact(
         /* Not with the freeze: until that is complete, it is the brake. */
         if (a & (HR_ACT_THAW | HR_ACT_INTERRUPT))
                 lift_wire(m, job);
-        if (a & HR_ACT_THAW && (job->armed.frozen || job->frozen)) {
+        if (a & HR_ACT_THAW && hr_job_is_held(job)) {
                 hr_enact_close_up(m, job);
                 act_thaw(m, job, &t);
         }
-        if (a & HR_ACT_KILL)
+        if (a & HR_ACT_KILL) {
                 (void)hr_kill(&t); /* again in a second, as long as anybody is left */
+                if (job->freezer == HR_FREEZER_CGROUP1 && hr_job_is_held(job))
+                        act_thaw(m, job, &t); /* a freeze under way would come after that of the kill */
+        }
 }
 
 /* ---- the tripwire ---- */
@@ -438,7 +633,7 @@ void hr_enact_wire(
 
         job->wire_due = false;
         if (job->armed.frozen && !job->frozen)
-                return; /* being frozen: the tripwire brakes it until it stands */
+                return; /* being frozen: the tripwire brakes it until it stands; or being thawed */
         if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy ||
                 (v2 && (!job->owned || job->wire.fd < 0)))
                 return;
@@ -471,6 +666,19 @@ void hr_enact_wire(
         }
 }
 
+void hr_enact_adopted(struct hr_manager *m, struct hr_job *job)
+{
+        struct hr_target t;
+        hr_job_target(job, &t);
+        hr_freeze_adopt(&t);
+        if (job->state.phase == HR_PHASE_WATCH) {
+                lift_wire(m, job);
+                act_thaw(m, job, &t);
+        } else {
+                act_freeze(m, job, &t);
+        }
+}
+
 void hr_enact_nothing(struct hr_manager *m, struct hr_job *job)
 {
         struct hr_target t;
@@ -480,7 +688,7 @@ void hr_enact_nothing(struct hr_manager *m, struct hr_job *job)
         job->armed.fused = false;
         lift_wire(m, job);
         hr_enact_close_up(m, job);
-        if (job->armed.frozen)
+        if (hr_job_is_held(job))
                 act_thaw(m, job, &t);
         (void)hr_job_arm(job);
 }

@@ -60,12 +60,35 @@ static void hook_answered(struct hr_manager *m, struct hr_job *job, const struct
         }
 }
 
+/* Its own code says that it has saved: there must be something, and no older than the request. */
+static void saved_answered(struct hr_job *job, const struct hr_helper_answer *a)
+{
+        char size[HR_TEXT_SIZE_MAX], path[64];
+        bool is_there = a->result == 0 && a->bytes > 0;
+        job->save = is_there && a->time_usec + HR_USEC_PER_SEC >= job->save_since_usec ? HR_SAVE_PROVEN
+                                                                                       : HR_SAVE_FAILED;
+        hr_units_escape(path, sizeof(path), job->saved_path);
+        if (job->save == HR_SAVE_PROVEN)
+                snprintf(job->save_text, sizeof(job->save_text), "%s in %s",
+                        hr_units_format_bytes(size, a->bytes), path);
+        else
+                snprintf(job->save_text, sizeof(job->save_text), "it named %s, which is %s", path,
+                        !is_there ? "missing or empty" : "older than the request");
+        job->next_usec = 0;
+}
+
 /* A file proves a signal's checkpoint when it is newer than the signal and has not changed between two looks.
  */
 static void file_answered(struct hr_job *job, const struct hr_helper_answer *a)
 {
         job->file_busy = false;
-        if (job->save != HR_SAVE_RUNNING || a->result < 0)
+        if (job->save != HR_SAVE_RUNNING)
+                return;
+        if (job->policy->checkpoint_method.method == HR_METHOD_CHANNEL) {
+                saved_answered(job, a);
+                return;
+        }
+        if (a->result < 0)
                 return;
         uint64_t age = hr_sub(hr_now_realtime_usec(), a->time_usec);
         if (a->time_usec >= job->save_since_usec && a->bytes > 0 && a->bytes == job->save_size_bytes &&
@@ -92,9 +115,7 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                 break;
         case HR_HELPER_RECLAIM:
                 job->trim_busy = false;
-                job->trim_done = true;
-                job->trimmed_bytes = a->result == 0 ? a->bytes : 0;
-                job->next_usec = 0;
+                hr_enact_trimmed(job, a->result == 0 ? a->bytes : 0);
                 break;
         case HR_HELPER_HIGH:
                 job->high_busy = false;
@@ -137,7 +158,9 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                 struct hr_job *job = p.job[0] ? hr_manager_job(m, p.slot, p.job) : NULL;
                 if (!job)
                         hr_close(a->fd);
-                if (job)
+                if (a->op == HR_HELPER_MAP)
+                        hr_verbs_mapped(m, p.command, a);
+                else if (job)
                         job_answered(m, job, &p, a);
                 else if (a->op == HR_HELPER_PLACE && p.command)
                         hr_verbs_placed(m, p.command, a);

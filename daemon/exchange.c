@@ -16,9 +16,10 @@
  * was seen (acquire), and the other way round for its place.
  *
  *   events, records   deciding -> bus, deciding -> recorder; copies; full: dropped and counted
- *   commands          bus -> deciding; answers go back; both have COMMANDS_MAX places, and the bus thread
- * never has more than that under way, so giving an answer back can't fail retired           deciding -> bus;
- * there is a place for every card that is published or waits to be freed
+ *   commands          bus -> deciding; their answers go back. Both have COMMANDS_MAX places, and the bus
+ * thread never has more than that under way, so giving an answer back can't fail questions         deciding
+ * -> bus, and replies back; copies; full: not taken retired           deciding -> bus; there is a place for
+ * every card that is published or waits to be freed
  *
  * A reader that finds its ring empty clears its eventfd and then looks again: what was put in between is
  * either seen by that look or has made the eventfd readable again. Waking may be needless, never missing.
@@ -29,6 +30,8 @@
 #define EVENTS_MAX 256   /* power of two; chosen, not tuned: a burst of all stages of some dozen jobs */
 #define LINES_MAX 16     /* power of two; the bus thread says one a minute */
 #define COMMANDS_MAX 256 /* power of two; 8 for each of 32 busy peers */
+/* power of two; both ways. Chosen, not tuned: who gets no answer goes on without */
+#define QUESTIONS_MAX 64
 
 struct ring {
         uint8_t *items;
@@ -55,7 +58,7 @@ struct hr_exchange {
         /* Bus thread's own. */
         uint32_t under_way_count;
 
-        struct ring events, records, lines, commands, answers, retired;
+        struct ring events, records, lines, commands, answers, retired, questions, replies;
         atomic_uint_least64_t dropped_events, dropped_records;
         int command_fd, bus_fd, record_fd;
 };
@@ -132,13 +135,14 @@ static bool ring_take(struct ring *r, int fd, void *ret)
         return ring_pop(r, ret);
 }
 
-/* The bus thread's eventfd serves three rings: it stays readable while one of them has something. */
+/* The bus thread's eventfd serves four rings: it stays readable while one of them has something. */
 static bool bus_take(struct hr_exchange *x, struct ring *r, void *ret)
 {
         if (ring_pop(r, ret))
                 return true;
         clear(x->bus_fd);
-        if (!ring_empty(&x->answers) || !ring_empty(&x->events) || !ring_empty(&x->retired))
+        if (!ring_empty(&x->answers) || !ring_empty(&x->events) || !ring_empty(&x->retired) ||
+                !ring_empty(&x->questions))
                 wake(x->bus_fd);
         return ring_pop(r, ret);
 }
@@ -222,6 +226,7 @@ struct hr_command *hr_command_free(struct hr_command *c)
         free(c->request);
         free(c->peer_command);
         free(c->text);
+        free(c->breakdown);
         free(c);
         return NULL;
 }
@@ -256,6 +261,8 @@ int hr_exchange_new(uint32_t jobs_max, struct hr_exchange **ret)
                 ring_init(&x->lines, LINES_MAX, sizeof(struct hr_line)) < 0 ||
                 ring_init(&x->commands, COMMANDS_MAX, sizeof(void *)) < 0 ||
                 ring_init(&x->answers, COMMANDS_MAX, sizeof(void *)) < 0 ||
+                ring_init(&x->questions, QUESTIONS_MAX, sizeof(struct hr_question)) < 0 ||
+                ring_init(&x->replies, QUESTIONS_MAX, sizeof(struct hr_reply)) < 0 ||
                 ring_init(&x->retired, 2 * jobs_max, sizeof(void *)) < 0)
                 return -ENOMEM;
 
@@ -290,6 +297,8 @@ struct hr_exchange *hr_exchange_free(struct hr_exchange *x)
         free(x->commands.items);
         free(x->answers.items);
         free(x->retired.items);
+        free(x->questions.items);
+        free(x->replies.items);
         free(x->slots);
         free(x->free_slots);
         hr_close(x->command_fd);
@@ -351,6 +360,19 @@ void hr_exchange_answer(struct hr_exchange *x, struct hr_command *c)
         wake(x->bus_fd);
 }
 
+bool hr_exchange_question(struct hr_exchange *x, const struct hr_question *question)
+{
+        bool pushed = ring_push(&x->questions, question);
+
+        wake(x->bus_fd);
+        return pushed;
+}
+
+bool hr_exchange_next_reply(struct hr_exchange *x, struct hr_reply *ret)
+{
+        return ring_pop(&x->replies, ret);
+}
+
 int hr_exchange_command_fd(const struct hr_exchange *x)
 {
         return x->command_fd;
@@ -394,6 +416,19 @@ bool hr_exchange_next_bus_event(struct hr_exchange *x, struct hr_event *ret)
         return bus_take(x, &x->events, ret);
 }
 
+bool hr_exchange_next_question(struct hr_exchange *x, struct hr_question *ret)
+{
+        return bus_take(x, &x->questions, ret);
+}
+
+bool hr_exchange_reply(struct hr_exchange *x, const struct hr_reply *reply)
+{
+        bool pushed = ring_push(&x->replies, reply);
+
+        wake(x->command_fd);
+        return pushed;
+}
+
 void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, ...)
 {
         struct hr_line line = {.priority = priority};
@@ -422,7 +457,7 @@ int hr_exchange_bus_fd(const struct hr_exchange *x)
 
 /* ---- recorder thread ---- */
 
-/* Its eventfd serves two rings, as the bus thread's serves three. */
+/* Its eventfd serves two rings, as the bus thread's serves four. */
 bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret)
 {
         if (ring_pop(&x->records, ret))

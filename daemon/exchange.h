@@ -10,6 +10,8 @@
  *             when one is full the event is dropped and counted there.
  *   lines     what the bus thread has to say of itself -> recorder thread.
  *   commands  what peers ask for, bus thread -> deciding thread, and back with the answer filled in.
+ *   questions what a job's own processes are to be asked, deciding thread -> bus thread.
+ *   replies   what they said, bus thread -> deciding thread.
  *
  * Each ring has one writer and one reader and takes no lock. The deciding thread never frees what another
  * thread allocated: answered commands and retired cards go back to the bus thread, which frees them.
@@ -19,6 +21,7 @@
 #include <sys/types.h>
 
 #include "think/sample.h"
+#include "think/talk.h"
 #include "think/units.h"
 
 #define HR_ID_MAX 16      /* "j17" with its NUL */
@@ -72,7 +75,7 @@ struct hr_event {
         uint64_t used_bytes, limit_bytes;
         uint64_t deadline_usec; /* CLOCK_REALTIME, 0: none */
         char action[24];        /* "watch" "notice" "trim" "checkpoint" "freeze" "thaw" "fuse" "interrupt"
-                                   "terminate"        "kill" "limit" "hook" "end" "lost" ... */
+                                   "terminate" "frozen" "kill" "limit" "hook" "end" "lost" ... */
         char outcome[32]; /* "done" "started" "asked" "proven" "failed" "observed" "passed over" "refused" ...
                            */
         char reason[HR_REASON_MAX]; /* what happened, with numbers */
@@ -100,6 +103,7 @@ enum hr_verb {
         HR_VERB_POLICY_SET, /* root: policy, key and value in text as "key=value" */
         HR_VERB_DOCTOR,     /* lines "item\tstate\tdetail\tremedy\n" in text */
         HR_VERB_FOLLOW,     /* a run has come back: has_run of this job on (limit_bytes 1) or off (0) */
+        HR_VERB_BREAKDOWN,  /* what its processes' memory is, in breakdown */
         HR_VERB_COUNT,
 };
 
@@ -128,9 +132,33 @@ struct hr_command {
         uint64_t answer_bytes;
         char message[512]; /* one sentence for the person who asked, also (and above all) on failure */
         char *text;        /* malloc()ed long answer or NULL; owned by the command */
+        struct hr_breakdown *breakdown; /* BREAKDOWN: the same */
 };
 struct hr_command *hr_command_new(void);
 struct hr_command *hr_command_free(struct hr_command *c); /* returns NULL; accepts NULL */
+
+/* ---- a job's own processes ---- */
+
+/* What they are to be asked, over the jobs' socket. */
+struct hr_question {
+        char job[HR_ID_MAX];
+        enum hr_talk_request request;
+        bool grant;          /* CHECKPOINT: the one that is under way may take until then */
+        pid_t leader;        /* CHECKPOINT: whose path is preferred */
+        uint64_t until_usec; /* CHECKPOINT: CLOCK_REALTIME; else how long an answer is waited for */
+};
+
+enum hr_reply_kind { HR_REPLY_PEERS, HR_REPLY_TRIMMED, HR_REPLY_SAVED, HR_REPLY_NEED, HR_REPLY_FAILED };
+
+struct hr_reply {
+        char job[HR_ID_MAX];
+        enum hr_reply_kind kind;
+        uint32_t can_trim_count, can_save_count; /* PEERS: how many answer to it, plain ones included */
+        uint32_t asked_count, answered_count;    /* TRIMMED */
+        uint64_t bytes;                          /* TRIMMED: by their own word */
+        uint64_t need_usec;                      /* NEED: more, from now */
+        char text[256];                          /* SAVED: the path, as said; FAILED: why, escaped */
+};
 
 /* ---- the meeting place ---- */
 
@@ -154,7 +182,11 @@ void hr_exchange_event(struct hr_exchange *x,
 struct hr_command *hr_exchange_next_command(
         struct hr_exchange *x); /* NULL: none; now the deciding thread's */
 void hr_exchange_answer(struct hr_exchange *x, struct hr_command *c); /* gives it back, filled in */
-int hr_exchange_command_fd(const struct hr_exchange *x); /* eventfd, readable when a command waits */
+/* Full: false, and nobody will answer. */
+bool hr_exchange_question(struct hr_exchange *x, const struct hr_question *question);
+/* After the commands: those clear the eventfd. */
+bool hr_exchange_next_reply(struct hr_exchange *x, struct hr_reply *ret);
+int hr_exchange_command_fd(const struct hr_exchange *x); /* eventfd, readable when a command or reply waits */
 
 /* Bus thread. */
 struct hr_card *hr_exchange_card(
@@ -163,6 +195,8 @@ uint32_t hr_exchange_slots(const struct hr_exchange *x); /* slots ever used: ite
 int hr_exchange_command(struct hr_exchange *x, struct hr_command *c); /* takes c; -EAGAIN: full, not taken */
 struct hr_command *hr_exchange_next_answer(struct hr_exchange *x);    /* NULL: none; now the bus thread's */
 bool hr_exchange_next_bus_event(struct hr_exchange *x, struct hr_event *ret);
+bool hr_exchange_next_question(struct hr_exchange *x, struct hr_question *ret);
+bool hr_exchange_reply(struct hr_exchange *x, const struct hr_reply *reply); /* false: full, not taken */
 void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, ...)
         HR_PRINTF(3, 4);                      /* for the journal; dropped and counted when full */
 void hr_exchange_reap(struct hr_exchange *x); /* frees retired cards: only between two requests */

@@ -94,12 +94,22 @@ struct hr_job {
         bool file_busy;
         bool trim_done;
         uint64_t trimmed_bytes;
-        bool has_run; /* a `headroom run` shows its events */
+        uint32_t can_trim_count, can_save_count; /* its processes that answer on the jobs' socket */
+        uint64_t trim_until_usec; /* they are asked to trim, and answer by then; 0: they are not */
+        char saved_path[256];     /* where the last checkpoint is, as it said; "": not known */
+        bool has_run;             /* a `headroom run` shows its events */
 
         /* what is set on it */
         struct hr_armed armed;
         int record_fd;
-        bool frozen; /* complete */
+        bool frozen;                 /* complete, by the kernel's word; false while a thaw is under way */
+        bool thawing;                /* armed.frozen still stands, until the thaw has been carried out */
+        uint32_t freeze_busy;        /* freezes and thaws under way, in the freezer thread */
+        uint32_t freeze_ticket;      /* of the last of them */
+        bool freeze_fresh;           /* that is a freeze, of a job that ran: without it, it runs */
+        uint64_t freeze_usec;        /* when it was asked for; 0: it is complete and told, or there is none */
+        uint64_t freeze_failed_usec; /* when one failed last; 0: never */
+        struct hr_command *leaving;  /* detach, answered once it is thawed; NULL: none */
 
         uint64_t oom_kills;
 };
@@ -128,6 +138,12 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret);
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full);
 /* The sample that the ladder judges: the own limit first, then what is shared. */
 void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret);
+
+/* By our word: it stands still, or is about to. */
+static inline bool hr_job_is_held(const struct hr_job *job)
+{
+        return job->armed.frozen && !job->thawing;
+}
 
 /* Its limit in the kernel is higher than own_limit_bytes, for its freeze. */
 static inline bool hr_job_stands_back(const struct hr_job *job)

@@ -78,7 +78,7 @@ void hr_ladder_note(struct hr_job *job, const char *reason)
         hr_card_write(job->card, &s);
 }
 
-void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
+static void send_event(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
         const char *action, const char *outcome, const char *reason)
 {
         struct hr_event e;
@@ -89,8 +89,19 @@ void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stag
         snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
         snprintf(e.reason, sizeof(e.reason), "%s", reason);
         fill_hint(job, stage, action, &e);
-        hr_ladder_note(job, reason);
         hr_exchange_event(m->exchange, &e);
+}
+
+void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
+        const char *action, const char *outcome, const char *reason)
+{
+        hr_ladder_note(job, reason);
+        send_event(m, job, stage, previous, action, outcome, reason);
+}
+
+void hr_ladder_mention(struct hr_manager *m, struct hr_job *job, const char *action, const char *reason)
+{
+        send_event(m, job, job->state.stage, job->state.stage, action, "done", reason);
 }
 
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
@@ -137,11 +148,21 @@ static void fill_means(
 
         memset(ret, 0, sizeof(*ret));
         ret->observe_only = job->observe_only;
-        ret->can_freeze = job->freezer != HR_FREEZER_NONE && !job->observe_only;
-        ret->no_freeze = "there is no freezer for it";
-        ret->can_trim = job->can_reclaim && !job->trim_busy;
-        ret->can_save = p->checkpoint_method.method != HR_METHOD_NONE;
-        ret->no_save = "no checkpoint method is set (--checkpoint, or the policy's checkpoint_method)";
+        ret->can_freeze = hr_enact_can_freeze(job, sample->time_usec) && !job->observe_only;
+        ret->no_freeze = job->freezer == HR_FREEZER_NONE ? "there is no freezer for it"
+                                                         : "it could not be frozen a moment ago";
+        ret->can_trim =
+                (job->can_reclaim || job->can_trim_count > 0) && !job->trim_busy && job->trim_until_usec == 0;
+        ret->trim_is_asked = job->trim_until_usec > 0;
+        ret->can_stand_back = job->can_trim_count > 0 && hr_enact_may_stand_back(m, job);
+        ret->trim_by = job->can_trim_count == 0 ? "reclaims what is cold"
+                       : job->can_reclaim       ? "is asked for its garbage, and what is cold is reclaimed"
+                                                : "is asked for its garbage";
+        ret->can_save = p->checkpoint_method.method == HR_METHOD_CHANNEL
+                                ? job->can_save_count > 0
+                                : p->checkpoint_method.method != HR_METHOD_NONE;
+        ret->no_save = "it can't save itself: no checkpoint method is set (--checkpoint, or the policy's "
+                       "checkpoint_method), and its own code offers none (headroom-job(7))";
         ret->braked =
                 job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
         /* Asked of the processes only where the answer may be used. */
@@ -275,6 +296,9 @@ static void plan(struct hr_manager *m, struct hr_job *job, const struct hr_sampl
         }
         if (job->state.phase == HR_PHASE_WATCH) {
                 rest = MIN(rest, pause_at_rest(job, now_usec));
+        } else if (job->freeze_busy > 0) { /* the answer brings the next look */
+                rest = BUSY_LOOK_USEC;
+                room = HR_BYTES_NONE;
         } else if (job->state.phase == HR_PHASE_BRAKE || (job->armed.frozen && !job->frozen)) {
                 rest = pause_of_freeze(job, now_usec);
                 room = HR_BYTES_NONE;
@@ -318,7 +342,7 @@ void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const
 
         hr_card_read(job->card, &s); /* what was told last stays */
         s.stage = d->stage;
-        s.frozen = job->armed.frozen;
+        s.frozen = hr_job_is_held(job);
         s.used_bytes = job->used_bytes;
         s.cache_bytes = job->cache_bytes;
         s.peak_bytes = job->peak_bytes;
@@ -327,8 +351,8 @@ void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const
         s.headroom_bytes =
                 c->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(c->limit_bytes, c->used_bytes);
         s.growth_bytes_per_second = sample->candidates[0].growth_bytes_per_second;
-        s.left_min_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_min_usec;
-        s.left_max_usec = job->armed.frozen ? HR_USEC_NEVER : c->left_max_usec;
+        s.left_min_usec = s.frozen ? HR_USEC_NEVER : c->left_min_usec;
+        s.left_max_usec = s.frozen ? HR_USEC_NEVER : c->left_max_usec;
         s.deadline_usec = job->armed.deadline_realtime_usec;
         const char *source = "none";
         if (binding >= 0 && c->source == HR_SOURCE_OWN)
@@ -372,16 +396,20 @@ static void tell(
 static void check_file(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
-        bool signals = job->policy->checkpoint_method.method == HR_METHOD_SIGNAL ||
-                       job->policy->checkpoint_method.method == HR_METHOD_SIGNAL_LEADER;
-        if (job->save != HR_SAVE_RUNNING || !signals || job->file_busy)
+        enum hr_method method = job->policy->checkpoint_method.method;
+        bool signals = method == HR_METHOD_SIGNAL || method == HR_METHOD_SIGNAL_LEADER;
+        bool said = method == HR_METHOD_CHANNEL && job->saved_path[0] != '\0';
+        if (job->save != HR_SAVE_RUNNING || !(signals || said) || job->file_busy)
                 return;
         memset(&q, 0, sizeof(q));
         q.op = HR_HELPER_FILE;
         q.uid = job->uid;
         q.gid = job->gid;
-        hr_checkpoint_expand(job->policy->checkpoint_file, job->id, job->card->name, job->card->user, q.path,
-                sizeof(q.path));
+        if (said)
+                snprintf(q.path, sizeof(q.path), "%s", job->saved_path);
+        else
+                hr_checkpoint_expand(job->policy->checkpoint_file, job->id, job->card->name, job->card->user,
+                        q.path, sizeof(q.path));
         job->file_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
 }
 
@@ -455,8 +483,7 @@ static void plan_thresholds(struct hr_job *job, const struct hr_sample *sample)
         job->reach_bytes = HR_BYTES_NONE;
         for (size_t i = 0; i < sample->candidate_count; i++) {
                 const struct hr_candidate *c = &sample->candidates[i];
-                uint64_t at = hr_policy_next_threshold(
-                        job->policy, &job->state.wall[i], c->used_bytes, c->limit_bytes);
+                uint64_t at = hr_policy_next_threshold(job->policy, &job->state.wall[i], c);
                 if (i == 0)
                         job->threshold_bytes = at;
                 else if (at != HR_BYTES_NONE)
@@ -478,8 +505,11 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         struct hr_sample sample;
         struct hr_policy_input in;
         struct hr_decision d;
-        struct hr_target t;
 
+        if (job->leaving) { /* detached as soon as it is thawed: nothing is done to it any more */
+                job->next_usec = now_usec + BUSY_LOOK_USEC;
+                return;
+        }
         int r = sense(m, job, now_usec, full);
         if (r == HR_SENSE_GONE) {
                 hr_ladder_end(m, job);
@@ -500,11 +530,12 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                         pause_at_rest(job, now_usec));
                 return;
         }
-        if (job->armed.frozen) {
-                hr_job_target(job, &t);
-                (void)hr_freeze_complete(&t, &job->frozen);
+        if (job->trim_until_usec > 0 && now_usec >= job->trim_until_usec) { /* no answer is one too */
+                job->trim_until_usec = 0;
+                hr_enact_trimmed(job, 0);
         }
-        if (job->frozen == job->armed.frozen)
+        hr_enact_check_frozen(m, job);
+        if (job->frozen == job->armed.frozen) /* no freeze is under way, nor a thaw */
                 hr_enact_close_up(m, job);
         job->silenced &= job->used_bytes < MIN(job->threshold_bytes, job->reach_bytes) &&
                          !hr_enact_brakes(job, now_usec);
@@ -525,6 +556,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         if (d.note_count > 0)
                 (void)hr_job_arm(job); /* the stage and its deadline, for whoever comes after us */
         tell(m, job, &sample, &d);
+        if (job->freeze_usec > 0) /* a tree stands at once */
+                hr_enact_check_frozen(m, job);
 
         plan_thresholds(job, &sample);
         check_pss(m, job);
@@ -560,6 +593,20 @@ static void describe_end(const struct hr_job *job, char *buf, size_t size, const
         }
 }
 
+/* It was ended, and its work is kept: where, for whoever starts it again. The reason is the path alone. */
+static void tell_saved(struct hr_manager *m, struct hr_job *job)
+{
+        char path[256], reason[HR_REASON_MAX];
+
+        if (job->saved_path[0])
+                snprintf(path, sizeof(path), "%s", job->saved_path);
+        else
+                hr_checkpoint_expand(job->policy->checkpoint_file, job->id, job->card->name, job->card->user,
+                        path, sizeof(path));
+        hr_units_escape(reason, sizeof(reason), path[0] ? path : "by its hook");
+        hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "saved", "done", reason);
+}
+
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -575,6 +622,8 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         describe_end(job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
+        if (job->state.saved && job->state.interrupted && job->oom_kills == 0)
+                tell_saved(m, job);
         hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "end", outcome, reason);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {

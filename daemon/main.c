@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <limits.h>
 #include <malloc.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +27,7 @@
 #include "tell/interface.h"
 #include "tell/journal.h"
 #include "tell/recorder.h"
+#include "thread.h"
 
 /*
  * argv, wiring, sd_notify, exit: the only file that may exit. The parts are started from the one that must
@@ -271,17 +271,6 @@ static void prepare_process(const struct options *o, const struct hr_config *c)
                         strerror(errno));
 }
 
-/*
- * The deciding thread goes before busy jobs: on cgroup v1 nothing else brakes one that fills 2 GB/s. What it
- * starts is ordinary again. Without rights, or where the kernel gives real time to no group: by its nice
- * value alone.
- */
-static void prefer_this_thread(void)
-{
-        const struct sched_param lowest = {.sched_priority = 1};
-        (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest);
-}
-
 static int run(const struct options *o, const struct hr_hierarchy *h, const char *config_path)
 {
         HR_CLEANUP(hr_config_freep) struct hr_config *config = NULL;
@@ -368,13 +357,13 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                 r = hr_bus_start(exchange, &bus_options, &bus);
         if (r == 0) {
                 if (guard_terminals && !o->user)
-                        hr_rehearse(h);
+                        hr_rehearse(h, manager->freezer);
                 (void)sd_notifyf(0, "READY=1\nSTATUS=watching, socket %s", places.socket);
                 hr_journal_line(LOG_INFO, "headroomd %s watches, socket %s, %s", HR_VERSION, places.socket,
                         h->memory_version == 2   ? "cgroup v2"
                         : h->memory_version == 1 ? "cgroup v1"
                                                  : "process trees");
-                prefer_this_thread();
+                hr_thread_prefer(HR_THREAD_DECIDING);
                 r = hr_manager_run(manager);
         } else {
                 hr_journal_line(LOG_ERR, "headroomd could not start: %s", strerror(-r));

@@ -285,16 +285,16 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         if (state->armed.frozen) {
                 bool ending = state->armed.phase == HR_PHASE_INTERRUPT ||
                               state->armed.phase == HR_PHASE_TERMINATE || state->armed.phase == HR_PHASE_KILL;
-                job->state.phase = ending ? (enum hr_phase)state->armed.phase : HR_PHASE_HELD;
+                bool let_go = state->armed.phase == HR_PHASE_WATCH || state->armed.phase == HR_PHASE_SAVE;
+                job->state.phase = ending   ? (enum hr_phase)state->armed.phase
+                                   : let_go ? HR_PHASE_WATCH /* it was being thawed */
+                                            : HR_PHASE_HELD;
                 job->state.owner_held = state->armed.owner_held;
                 uint64_t left = hr_sub(state->armed.deadline_realtime_usec, hr_now_realtime_usec());
                 /* The deadline of a brake, or of a limit being raised, was ours and not its owner's. */
                 bool own = ending || (state->armed.phase == HR_PHASE_HELD && left > job->policy->grace_usec);
                 job->state.deadline_usec =
-                        now + (own ? MAX(left, HR_USEC_PER_SEC) : job->policy->hold_max_usec);
-                struct hr_target t;
-                hr_job_target(job, &t);
-                hr_freeze_adopt(&t);
+                        let_go ? 0 : now + (own ? MAX(left, HR_USEC_PER_SEC) : job->policy->hold_max_usec);
         }
         job->state.fused = state->armed.fused;
         job->state.interrupted = state->armed.interrupted;
@@ -312,6 +312,8 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
                         job->id, m->runtime_dir, strerror(-r));
         hr_shared_attach(m, job);
         (void)watch_events(m, job); /* without events the timer alone watches it */
+        if (state->armed.frozen)
+                hr_enact_adopted(m, job);
 
         (void)hr_job_sense(job, now, true);
         hr_job_sample(job, now, &sample);
@@ -331,6 +333,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
 void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
 {
         uint32_t slot = job->card->slot;
+        hr_enact_forget(m, job);
         (void)hr_state_remove(m->runtime_dir, job->id); /* ENOENT: there never was one */
         hr_shared_detach(m, job);
         for (size_t i = 0; i < HR_PENDING_MAX; i++)
@@ -399,6 +402,18 @@ static int on_command(sd_event_source *source HR_UNUSED, int fd, uint32_t revent
         for (struct hr_command *c = hr_exchange_next_command(m->exchange); c;
                 c = hr_exchange_next_command(m->exchange))
                 hr_verbs_dispatch(m, c);
+        struct hr_reply reply;
+        while (hr_exchange_next_reply(m->exchange, &reply))
+                hr_consult_heard(m, &reply);
+        hr_manager_schedule(m);
+        return 0;
+}
+
+static int on_freezer(
+        sd_event_source *source HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+{
+        struct hr_manager *m = userdata;
+        hr_enact_answers(m, true);
         hr_manager_schedule(m);
         return 0;
 }
@@ -514,6 +529,11 @@ static int add_sources(struct hr_manager *m)
         if (r >= 0)
                 r = hr_errands_start(m);
         if (r >= 0)
+                r = hr_freezer_start(m->freezer);
+        if (r >= 0)
+                r = sd_event_add_io(
+                        m->event, &m->freezer_source, hr_freezer_fd(m->freezer), EPOLLIN, on_freezer, m);
+        if (r >= 0)
                 r = sd_event_set_watchdog(m->event, true);
         if (r < 0)
                 return r;
@@ -571,6 +591,8 @@ int hr_manager_new(const struct hr_manager_options *o, struct hr_manager **ret)
         if (r == 0)
                 r = hr_reload_init();
         if (r == 0)
+                r = hr_freezer_new(&m->freezer);
+        if (r == 0)
                 r = sd_event_new(&m->event);
         if (r >= 0)
                 r = add_sources(m);
@@ -614,6 +636,8 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
         sd_event_source_disable_unref(m->discover_source);
         sd_event_source_disable_unref(m->psi_source);
         sd_event_source_disable_unref(m->reload_source);
+        sd_event_source_disable_unref(m->freezer_source);
+        hr_freezer_free(m->freezer);
         hr_discover_free(m->discover);
         hr_helper_stop(m->helper);
         hr_config_free(m->config);
@@ -625,6 +649,8 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
 int hr_manager_run(struct hr_manager *m)
 {
         int r = sd_event_loop(m->event);
+        hr_freezer_drain(m->freezer);
+        hr_enact_answers(m, false);
         /* Under systemd, what is held stays held: ExecStopPost= knows whether this is the end or a restart.
          */
         if (!m->managed)

@@ -8,6 +8,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "act/freezer.h"
 #include "act/helper.h"
 #include "exchange.h"
 #include "job.h"
@@ -41,11 +42,12 @@ struct hr_pending {
 struct hr_manager {
         sd_event *event;
         sd_event_source *timer, *command_source, *helper_source, *discover_source, *psi_source,
-                *reload_source;
+                *reload_source, *freezer_source;
         struct hr_hierarchy hierarchy;
         struct hr_config *config;
         struct hr_exchange *exchange;
         struct hr_helper *helper;
+        struct hr_freezer_thread *freezer;
         const char *config_path;
         char runtime_dir[512], state_dir[512];
         bool user, managed, stopping;
@@ -106,6 +108,8 @@ void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
         const char *action, const char *outcome, const char *reason);
+/* For the events alone: the stage stays, and so does the reason that status shows. */
+void hr_ladder_mention(struct hr_manager *m, struct hr_job *job, const char *action, const char *reason);
 void hr_ladder_note(struct hr_job *job, const char *reason); /* the reason that status shows */
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
         const char *reason, uint64_t timeout_usec);
@@ -118,18 +122,38 @@ void hr_enact(struct hr_manager *m, struct hr_job *job, const struct hr_sample *
 void hr_enact_wire(
         struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, uint64_t now_usec);
 bool hr_enact_brakes(const struct hr_job *job, uint64_t now_usec); /* its tripwire rang, and slows it down */
+/* May its limit be raised for a moment. Of a tree, which the kernel does not limit, always. */
+bool hr_enact_may_stand_back(const struct hr_manager *m, const struct hr_job *job);
+/* One of those who were asked to trim has answered. */
+void hr_enact_trimmed(struct hr_job *job, uint64_t bytes);
 /* What became of the helper's write to memory.high. */
 void hr_enact_high_written(struct hr_manager *m, struct hr_job *job, uint64_t bytes, int result);
 /* No freeze is under way: its limit in the kernel, which stood back, comes back. */
 void hr_enact_close_up(struct hr_manager *m, struct hr_job *job);
-/* Everything that is set on it is taken off; it runs. */
+/* Everything that is set on it is taken off; it runs, or will in a moment (job->thawing). */
 void hr_enact_nothing(struct hr_manager *m, struct hr_job *job);
+/* Does it stand still? The first time is told. */
+void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job);
+/* False for a while after a freeze has failed. */
+bool hr_enact_can_freeze(const struct hr_job *job, uint64_t now_usec);
+/* It was recorded as frozen: whatever was under way when that was written is carried out once more. */
+void hr_enact_adopted(struct hr_manager *m, struct hr_job *job);
+/* Answers of the freezer thread. look: at the jobs that they are about, which may end them. */
+void hr_enact_answers(struct hr_manager *m, bool look);
+/* The job goes: nobody is left frozen behind it. */
+void hr_enact_forget(struct hr_manager *m, struct hr_job *job);
 
 /* errands.c: what the helper does for us */
 int hr_errands_start(struct hr_manager *m);
 /* 0, or -errno and nobody will answer. job or command: who waits; hook: its kind, a literal. */
 int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
         struct hr_command *command, const char *hook);
+
+/* consult.c: what a job's own processes are asked, and say */
+/* usec: of CHECKPOINT, until when (CLOCK_REALTIME); else for how long. False: nobody will answer. */
+bool hr_consult_ask(
+        struct hr_manager *m, const struct hr_job *job, enum hr_talk_request request, uint64_t usec);
+void hr_consult_heard(struct hr_manager *m, const struct hr_reply *reply);
 
 /* shared.c: limits that jobs share */
 void hr_shared_attach(struct hr_manager *m, struct hr_job *job);
@@ -141,8 +165,12 @@ void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_us
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *command);
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
 void hr_verbs_known(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
+/* A job that is to be detached has been thawed, or could not be (r), or has ended (-ESRCH). With 0 it is gone
+ * after this. */
+void hr_verbs_thawed(struct hr_manager *m, struct hr_job *job, int r);
 void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct hr_job *job,
         const struct hr_helper_answer *answer);
+void hr_verbs_mapped(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
 
 /* watch.c: cgroups that appear, and [match] rules */
 int hr_watch_start(struct hr_manager *m);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rehearse.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -9,14 +11,18 @@
 #include "act/freeze.h"
 #include "act/fuse.h"
 #include "act/signal.h"
+#include "fd.h"
 #include "think/account.h"
 #include "think/forecast.h"
 #include "think/policy.h"
 
 /*
  * The child does nothing but wait. It is watched as a process tree, which needs no cgroup and no rights; the
- * ladder is driven past every stage in thought alone.
+ * ladder is driven past every stage in thought alone. The freezer thread looks for cgroup.freeze where there
+ * is none.
  */
+
+#define FREEZER_PATIENCE_MSEC 100 /* chosen: adopted jobs may be ahead in its queue */
 
 static void think_through(void)
 {
@@ -55,7 +61,19 @@ static void think_through(void)
         hr_config_free(c);
 }
 
-void hr_rehearse(const struct hr_hierarchy *h)
+/* The answer is for nobody: the loop takes it. */
+static void ask_freezer(struct hr_freezer_thread *freezer)
+{
+        struct pollfd answer = {.fd = hr_freezer_fd(freezer), .events = POLLIN};
+        uint32_t ticket;
+        _close_ int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        struct hr_freezer_request q = {.freezer = HR_FREEZER_CGROUP2, .control_fd = fd, .slot = UINT32_MAX};
+
+        if (fd >= 0 && hr_freezer_ask(freezer, &q, &ticket) == 0)
+                (void)poll(&answer, 1, FREEZER_PATIENCE_MSEC);
+}
+
+void hr_rehearse(const struct hr_hierarchy *h, struct hr_freezer_thread *freezer)
 {
         struct hr_tree tree = {0};
         struct hr_usage usage;
@@ -65,6 +83,7 @@ void hr_rehearse(const struct hr_hierarchy *h)
         bool complete;
 
         think_through();
+        ask_freezer(freezer);
         pid_t child = fork();
         if (child < 0)
                 return;

@@ -212,41 +212,13 @@ static int armed_parse(const char *line, struct hr_armed *ret)
         return 0;
 }
 
-static int hex(char c)
-{
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-}
-
-/* Undoes hr_units_escape. */
-static int unescape(char *buf, size_t size, const char *text)
-{
-        size_t n = 0;
-        while (*text) {
-                if (n + 1 >= size)
-                        return -ENAMETOOLONG;
-                if (*text == '\\') {
-                        if (text[1] != 'x' || hex(text[2]) < 0 || hex(text[3]) < 0)
-                                return -EBADMSG;
-                        buf[n++] = (char)(hex(text[2]) * 16 + hex(text[3]));
-                        text += 4;
-                } else {
-                        buf[n++] = *text++;
-                }
-        }
-        buf[n] = '\0';
-        return 0;
-}
-
 static int field_parse(const struct field *f, const char *text, struct hr_state *state)
 {
         char *at = (char *)state + f->offset;
         uint64_t number = 0;
 
         if (f->type == TEXT)
-                return unescape(at, f->size, text);
+                return hr_units_unescape(at, f->size, text);
         int r = next_number(&text, &number);
         if (r < 0 || *text != '\0')
                 return r < 0 ? r : -EBADMSG;

@@ -333,12 +333,16 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *c, const struct hr_
                         job->policy->name);
 }
 
-static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+void hr_verbs_thawed(struct hr_manager *m, struct hr_job *job, int r)
 {
+        struct hr_command *c = TAKE_PTR(job->leaving);
         char name[HR_ID_MAX + HR_NAME_MAX + 4];
         named(job, name, sizeof(name));
-        hr_enact_nothing(m, job);
-        if (job->armed.frozen) {
+        if (r == -ESRCH) {
+                answer(m, c, 0, "%s has ended", name);
+                return;
+        }
+        if (r < 0) {
                 answer(m, c, -EIO, "%s is frozen and could not be thawed; it stays watched", name);
                 return;
         }
@@ -346,6 +350,18 @@ static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_jo
                 m, job, HR_STAGE_OK, job->state.stage, "detach", "done", "no longer watched, as asked");
         hr_manager_remove(m, job);
         answer(m, c, 0, "%s is no longer watched; it goes on as it is", name);
+}
+
+static void verb_detach(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        if (job->leaving) {
+                answer(m, c, -EBUSY, "%s is being detached already", NAMED(job));
+                return;
+        }
+        hr_enact_nothing(m, job);
+        job->leaving = c;
+        if (!job->thawing) /* else it is answered when that is done */
+                hr_verbs_thawed(m, job, job->armed.frozen ? -EIO : 0);
 }
 
 /* ---- limits ---- */
@@ -530,10 +546,12 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
 
 static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
-        if (job->policy->checkpoint_method.method == HR_METHOD_NONE)
+        enum hr_method method = job->policy->checkpoint_method.method;
+        if (method == HR_METHOD_NONE || (method == HR_METHOD_CHANNEL && job->can_save_count == 0))
                 answer(m, c, -EINVAL,
-                        "%s has no checkpoint method: start it with --checkpoint signal:USR1 or hook:/path, "
-                        "or name one in policy %s",
+                        "%s can't save itself: its own code offers no checkpoint (headroom-job(7)); or start "
+                        "it "
+                        "with --checkpoint signal:USR1 or hook:/path, or name one in policy %s",
                         NAMED(job), job->policy->name);
         else if (job->save == HR_SAVE_RUNNING)
                 answer(m, c, -EBUSY, "%s: a checkpoint is under way", NAMED(job));
@@ -593,6 +611,58 @@ static void verb_policy_job(struct hr_manager *m, struct hr_command *c, struct h
 static void verb_follow(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
         job->has_run = c->limit_bytes != 0;
+        answer(m, c, 0, "%s", "");
+}
+
+/* ---- what its memory is ---- */
+
+#define BREAKDOWN_USEC (5 * HR_USEC_PER_SEC) /* chosen, not tuned: 100 GB of small pages take about one */
+
+static void verb_breakdown(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_MAP;
+        q.deadline_usec = BREAKDOWN_USEC;
+        if (job->kind == HR_KIND_PROCESS) {
+                size_t count = job->tree->member_count;
+                q.pid_count = (uint32_t)MIN(count, (size_t)HR_HELPER_PIDS_MAX);
+                q.more_count = (uint32_t)count - q.pid_count;
+                for (size_t i = 0; i < q.pid_count; i++)
+                        q.pids[i] = job->tree->members[i].pid;
+        } else {
+                snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
+                q.inode = job->group.inode;
+        }
+        int r = hr_errands_ask(m, &q, NULL, c, NULL);
+        if (r < 0)
+                answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
+}
+
+void hr_verbs_mapped(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
+{
+        static const struct {
+                int error;
+                const char *text;
+        } errors[] = {
+                {-ESRCH, "it has ended"},
+                {-ETIMEDOUT, "that takes longer than 5 s now; try again"},
+                {-EBUSY, "too many are looked at just now; try again"},
+        };
+        const char *text = strerror(-a->result);
+
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++)
+                if (errors[i].error == a->result)
+                        text = errors[i].text;
+        if (a->result == 0)
+                c->breakdown = malloc(sizeof(*c->breakdown));
+        if (!c->breakdown) {
+                answer(m, c, a->result < 0 ? a->result : -ENOMEM, "%s: what its memory is can't be read: %s",
+                        c->job, a->result < 0 ? text : strerror(ENOMEM));
+                return;
+        }
+        *c->breakdown = a->breakdown;
         answer(m, c, 0, "%s", "");
 }
 
@@ -757,6 +827,7 @@ static const struct {
         [HR_VERB_POLICY_SET] = {verb_policy_set, false},
         [HR_VERB_DOCTOR] = {verb_doctor, false},
         [HR_VERB_FOLLOW] = {verb_follow, true},
+        [HR_VERB_BREAKDOWN] = {verb_breakdown, true},
 };
 
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)

@@ -70,6 +70,7 @@ same_keys()
 same_keys 'Cm status' status
 same_keys 'Cm limit' limit work
 same_keys 'Cm events' events
+same_keys 'Cm why' why work
 same_keys 'Cm doctor' doctor
 same_keys 'Cm policy list , policy show' policy show default
 same_keys 'Cm policy check' policy check "$work/bad.conf"
@@ -83,7 +84,7 @@ for verb in $verbs; do
         "$headroom" "$verb" --help | awk -v verb="$verb" '
                 length > 80 { print "headroom " verb " --help: too wide: " $0; wide = 1 }
                 END { exit wide }' >&2 || failed=1
-        for option in $("$headroom" "$verb" --help | sed -n 's/^  --\([a-z]*\).*/\1/p'); do
+        for option in $("$headroom" "$verb" --help | sed -n 's/^  --\([a-z-]*\).*/\1/p'); do
                 grep -qE "^\.(It )?Fl -$option( |$)" "$page" ||
                         { echo "man/headroom.1: does not tell of --$option of $verb" >&2; failed=1; }
         done

@@ -111,34 +111,25 @@ void hr_freeze_adopt(const struct hr_target *t)
                 (void)hr_target_each(t, adopt_one, (void *)t); /* who can't be found now is no longer there */
 }
 
+int hr_freeze_cgroup(enum hr_freezer freezer, int control_fd, bool freeze)
+{
+        if (freezer == HR_FREEZER_CGROUP2)
+                return hr_cgroup_write(control_fd, "cgroup.freeze", freeze ? "1" : "0");
+        if (freezer == HR_FREEZER_CGROUP1)
+                return hr_cgroup_write(control_fd, "freezer.state", freeze ? "FROZEN" : "THAWED");
+        return -EOPNOTSUPP;
+}
+
 int hr_freeze(const struct hr_target *t)
 {
-        switch (t->freezer) {
-        case HR_FREEZER_CGROUP2:
-                return hr_cgroup_write(t->control_fd, "cgroup.freeze", "1");
-        case HR_FREEZER_CGROUP1:
-                return hr_cgroup_write(t->control_fd, "freezer.state", "FROZEN");
-        case HR_FREEZER_STOP:
-                return stop_tree(t);
-        case HR_FREEZER_NONE:
-                break;
-        }
-        return -EOPNOTSUPP;
+        return t->freezer == HR_FREEZER_STOP ? stop_tree(t)
+                                             : hr_freeze_cgroup(t->freezer, t->control_fd, true);
 }
 
 int hr_thaw(const struct hr_target *t)
 {
-        switch (t->freezer) {
-        case HR_FREEZER_CGROUP2:
-                return hr_cgroup_write(t->control_fd, "cgroup.freeze", "0");
-        case HR_FREEZER_CGROUP1:
-                return hr_cgroup_write(t->control_fd, "freezer.state", "THAWED");
-        case HR_FREEZER_STOP:
-                return continue_tree(t);
-        case HR_FREEZER_NONE:
-                break;
-        }
-        return -EOPNOTSUPP;
+        return t->freezer == HR_FREEZER_STOP ? continue_tree(t)
+                                             : hr_freeze_cgroup(t->freezer, t->control_fd, false);
 }
 
 int hr_freeze_complete(const struct hr_target *t, bool *ret)

@@ -21,6 +21,7 @@
 #include "act/limit.h"
 #include "act/release.h"
 #include "act/unit.h"
+#include "sense/mapping.h"
 #include "sense/tripwire.h"
 
 /*
@@ -197,6 +198,27 @@ static int do_wire(struct helper *h, const struct hr_helper_request *q, struct h
         return r > 0 ? -ENODEV : r;
 }
 
+/* A little before its deadline, with what is known by then. */
+#define MAP_MARGIN_USEC (1 * HR_USEC_PER_SEC)
+
+static int do_map(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        uint32_t count = MIN(q->pid_count, HR_HELPER_PIDS_MAX), more = q->more_count;
+        pid_t pids[HR_HELPER_PIDS_MAX];
+        int r = 0;
+
+        memcpy(pids, q->pids, sizeof(pids));
+        if (q->inode != 0)
+                r = hr_mapping_list(&h->hierarchy, q->placement.cgroup, q->inode, pids, HR_HELPER_PIDS_MAX,
+                        &count, &more);
+        if (r == 0)
+                r = hr_mapping_read(h->hierarchy.proc, pids, count, hr_sub(q->deadline_usec, MAP_MARGIN_USEC),
+                        &a->breakdown);
+        if (r == 0)
+                a->breakdown.unread_count += more;
+        return r == HR_SENSE_GONE ? -ESRCH : r;
+}
+
 static int do_limit(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
 {
         const struct hr_placement *p = &q->placement;
@@ -279,6 +301,8 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
         case HR_HELPER_PSS:
                 return hr_process_pss(
                         h->hierarchy.proc, q->pids, MIN(q->pid_count, HR_HELPER_PIDS_MAX), &a->bytes);
+        case HR_HELPER_MAP:
+                return do_map(h, q, a);
         case HR_HELPER_FILE:
                 return do_file(q, a);
         case HR_HELPER_NEXT_ID:
@@ -299,10 +323,13 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
 {
         struct hr_helper_answer a = {.token = q->token, .op = q->op, .fd = -1};
 
-        size_t hooks = 0;
+        size_t most = q->op == HR_HELPER_HOOK  ? HR_HELPER_HOOKS_MAX
+                      : q->op == HR_HELPER_MAP ? HR_HELPER_MAPS_MAX
+                                               : HR_HELPER_CHILDREN_MAX;
+        size_t alike = 0;
         for (size_t i = 0; i < h->child_count; i++)
-                hooks += h->children[i].op == HR_HELPER_HOOK;
-        if (q->op == HR_HELPER_HOOK && hooks >= HR_HELPER_HOOKS_MAX) {
+                alike += h->children[i].op == q->op;
+        if (alike >= most) {
                 a.result = -EBUSY;
                 answer(h, &a);
                 return;
@@ -320,7 +347,8 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
                 answer(h, &a);
                 _exit(EXIT_SUCCESS);
         }
-        uint64_t patience = q->op == HR_HELPER_HOOK ? q->deadline_usec : PATIENCE_USEC;
+        bool has_deadline = q->op == HR_HELPER_HOOK || q->op == HR_HELPER_MAP;
+        uint64_t patience = has_deadline ? q->deadline_usec : PATIENCE_USEC;
         h->children[h->child_count++] = (struct child){
                 .pid = pid,
                 .pidfd = pidfd_open(pid, 0),

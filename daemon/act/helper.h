@@ -23,6 +23,7 @@ enum hr_helper_op {
         HR_HELPER_RECLAIM, /* memory.reclaim */
         HR_HELPER_HOOK,    /* a program, as the owner */
         HR_HELPER_PSS,     /* of pids */
+        HR_HELPER_MAP,     /* what the memory of pids, or of a cgroup's processes, is */
         HR_HELPER_FILE,    /* when `path` was written last and how large it is, as the owner sees it */
         HR_HELPER_WHO, /* the names of uid and gid, the cgroup of pid: a directory on the network may let it
                           wait */
@@ -33,11 +34,12 @@ enum hr_helper_op {
 #define HR_HELPER_PIDS_MAX 512
 #define HR_HELPER_CHILDREN_MAX 64 /* at once; what comes above waits in the socket */
 #define HR_HELPER_HOOKS_MAX 48    /* of them hooks, which may hang: above, -EBUSY */
+#define HR_HELPER_MAPS_MAX 4      /* of them MAP, which anybody may ask for again and again: the same */
 
 struct hr_helper_request {
         uint64_t token; /* comes back in the answer */
         enum hr_helper_op op;
-        uint64_t deadline_usec; /* from now */
+        uint64_t deadline_usec; /* from now; HOOK and MAP alone, the others have the same */
         uid_t uid;
         gid_t gid;
         pid_t pid;
@@ -49,7 +51,9 @@ struct hr_helper_request {
         char stage[16], reason[240];
         uint64_t used_bytes, limit_bytes, job_deadline_usec;
         bool checkpoint; /* HEADROOM_DEADLINE is then the time until which the hook may take */
-        /* PSS */
+        /* PSS, MAP */
+        uint64_t inode;      /* MAP: of placement.cgroup, whose processes are meant; 0: pids */
+        uint32_t more_count; /* MAP: how many there are besides pids */
         uint32_t pid_count;
         pid_t pids[HR_HELPER_PIDS_MAX];
 };
@@ -67,7 +71,8 @@ struct hr_helper_answer {
         char user[HR_NAME_MAX], group[HR_NAME_MAX]; /* WHO, PLACE: a number where there is no name */
         char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
                                  */
-        int fd;                 /* WIRE: the receiver's from then on; else -1 */
+        struct hr_breakdown breakdown; /* MAP */
+        int fd;                        /* WIRE: the receiver's from then on; else -1 */
 };
 
 struct hr_helper; /* the daemon's side */

@@ -9,11 +9,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <syslog.h>
 
 #include "fd.h"
+#include "tell/liaison.h"
+#include "tell/listen.h"
 #include "tell/message.h"
 #include "tell/peer.h"
 #include "tell/service.h"
@@ -41,14 +41,14 @@ struct hr_bus {
 
         pthread_t thread;
         bool started;
-        int listen_fd, stop_fd;
-        dev_t socket_dev;
-        ino_t socket_ino;
+        struct hr_listen socket;
+        int stop_fd;
 
         sd_event *event;
         sd_event_source *listen, *resume_accept, *stop, *exchange_source, *system_timer, *report_timer;
         struct hr_peers peers;
         struct hr_service *service;
+        struct hr_liaison *liaison; /* NULL: the jobs' socket could not be made, which was said */
 
         sd_bus *system;
         struct hr_peer gateway; /* stands for the system bus in its vtable: has no caller of its own */
@@ -56,74 +56,6 @@ struct hr_bus {
 };
 
 /* ---- the socket ---- */
-
-static int fill_address(const char *path, struct sockaddr_un *ret)
-{
-        *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-        if (strlen(path) >= sizeof(ret->sun_path))
-                return -ENAMETOOLONG;
-        memcpy(ret->sun_path, path, strlen(path) + 1);
-        return 0;
-}
-
-/* Somebody listens: -EADDRINUSE. A socket that a daemon left behind is removed; any other file is not. */
-static int clear_path(const struct sockaddr_un *address)
-{
-        _close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct stat st;
-
-        if (fd < 0)
-                return -errno;
-        if (lstat(address->sun_path, &st) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (!S_ISSOCK(st.st_mode) || connect(fd, (const struct sockaddr *)address, sizeof(*address)) >= 0 ||
-                errno != ECONNREFUSED)
-                return -EADDRINUSE;
-        return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-static int listen_at(struct hr_bus *b)
-{
-        _close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct sockaddr_un address;
-        struct stat st;
-        int r;
-
-        if (fd < 0)
-                return -errno;
-        r = fill_address(b->socket_path, &address);
-        if (r < 0)
-                return r;
-        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-                if (errno != EADDRINUSE)
-                        return -errno;
-                r = clear_path(&address);
-                if (r < 0)
-                        return r;
-                if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-                        return -errno;
-        }
-        /* Before listen(): nobody can have connected by then. */
-        if (chmod(b->socket_path, b->user ? 0600 : 0666) < 0 || stat(b->socket_path, &st) < 0 ||
-                listen(fd, SOMAXCONN) < 0) {
-                r = -errno;
-                unlink(b->socket_path);
-                return r;
-        }
-        b->socket_dev = st.st_dev;
-        b->socket_ino = st.st_ino;
-        b->listen_fd = TAKE_FD(fd);
-        return 0;
-}
-
-static void remove_socket(const struct hr_bus *b)
-{
-        struct stat st;
-
-        if (b->listen_fd >= 0 && stat(b->socket_path, &st) >= 0 && st.st_dev == b->socket_dev &&
-                st.st_ino == b->socket_ino)
-                unlink(b->socket_path);
-}
 
 static int on_resume_accept(sd_event_source *s HR_UNUSED, uint64_t usec HR_UNUSED, void *userdata)
 {
@@ -229,6 +161,20 @@ static int on_system_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *us
 
 /* ---- the exchange ---- */
 
+/* For the thread's own events and the deciding thread's: kept, and told to those who may see the job. */
+static void publish(void *userdata, const struct hr_event *event)
+{
+        struct hr_bus *b = userdata;
+
+        hr_service_keep(b->service, event);
+        for (size_t i = 0; i < HR_BUS_PEERS_MAX; i++) {
+                struct hr_peer *p = b->peers.all[i];
+
+                if (p && p->subscribed && (p->caller.admin || p->caller.uid == event->uid))
+                        hr_peer_tell(p, event);
+        }
+}
+
 static int on_exchange(
         sd_event_source *s HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
 {
@@ -237,14 +183,12 @@ static int on_exchange(
 
         hr_service_answer(b->service);
         while (hr_exchange_next_bus_event(b->exchange, &event)) {
-                hr_service_keep(b->service, &event);
-                for (size_t i = 0; i < HR_BUS_PEERS_MAX; i++) {
-                        struct hr_peer *p = b->peers.all[i];
-
-                        if (p && p->subscribed && (p->caller.admin || p->caller.uid == event.uid))
-                                hr_peer_tell(p, &event);
-                }
+                publish(b, &event);
+                if (b->liaison)
+                        hr_liaison_event(b->liaison, &event);
         }
+        if (b->liaison)
+                hr_liaison_ask(b->liaison);
         hr_peers_sweep(&b->peers, HR_PEERS_DOOMED);
         hr_exchange_reap(b->exchange); /* no method is running: none holds a card */
         return 0;
@@ -254,15 +198,16 @@ static int on_report_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *us
 {
         struct hr_bus *b = userdata;
         uint64_t lost = hr_exchange_take_dropped(b->exchange, false);
+        uint64_t refused = b->peers.refused_count + (b->liaison ? hr_liaison_take_refused(b->liaison) : 0);
 
         sd_event_source_set_time_relative(s, REPORT_USEC);
-        if (b->peers.dropped_count + b->peers.refused_count + lost > 0)
+        if (b->peers.dropped_count + refused + lost > 0)
                 hr_exchange_line(b->exchange, LOG_WARNING,
                         "Bus, last minute: %llu events not sent to clients that do not read, %llu events "
                         "lost before "
                         "that, %llu clients turned away.",
                         (unsigned long long)b->peers.dropped_count, (unsigned long long)lost,
-                        (unsigned long long)b->peers.refused_count);
+                        (unsigned long long)refused);
         b->peers.dropped_count = b->peers.refused_count = 0;
         return 0;
 }
@@ -326,7 +271,7 @@ static int add_sources(struct hr_bus *b)
                 sd_event_io_handler_t handler;
                 const char *description;
         } ios[] = {
-                {&b->listen, b->listen_fd, on_listen, "listen"},
+                {&b->listen, b->socket.fd, on_listen, "listen"},
                 {&b->stop, b->stop_fd, on_stop, "stop"},
                 {&b->exchange_source, hr_exchange_bus_fd(b->exchange), on_exchange, "exchange"},
         };
@@ -355,6 +300,33 @@ static int add_sources(struct hr_bus *b)
         return r;
 }
 
+/* The jobs' socket, beside our own. Without it jobs are watched all the same. */
+static int serve_jobs(struct hr_bus *b)
+{
+        _free_ char *path = NULL;
+        const char *slash = strrchr(b->socket_path, '/');
+        struct hr_liaison_options options = {
+                .exchange = b->exchange,
+                .view = hr_service_view(b->service),
+                .event = b->event,
+                .user = b->user,
+                .tell = publish,
+                .userdata = b,
+        };
+
+        if (asprintf(&path, "%.*s" HR_JOB_SOCKET_BESIDE, slash ? (int)(slash - b->socket_path + 1) : 0,
+                    b->socket_path) < 0)
+                return -ENOMEM;
+        options.path = path;
+        int r = hr_liaison_new(&options, &b->liaison);
+        if (r < 0)
+                hr_exchange_line(b->exchange, LOG_WARNING,
+                        "%s can't be served (%s): jobs can't take part, they are watched all the same.", path,
+                        strerrordesc_np(-r));
+        hr_service_consult(b->service, b->liaison);
+        return 0;
+}
+
 static char *copy(const char *text, bool *failed)
 {
         char *c = text ? strdup(text) : NULL;
@@ -378,7 +350,8 @@ int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, st
 
         if (!b)
                 return -ENOMEM;
-        b->listen_fd = b->stop_fd = -1;
+        b->socket = HR_LISTEN_NONE;
+        b->stop_fd = -1;
         b->exchange = x;
         b->user = options->user;
         own.socket_path = b->socket_path = copy(options->socket_path, &failed);
@@ -403,7 +376,8 @@ int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, st
         b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (b->stop_fd < 0)
                 return -errno;
-        if ((r = listen_at(b)) < 0 || (r = add_sources(b)) < 0 || (r = start_thread(b)) < 0)
+        if ((r = hr_listen_open(b->socket_path, b->user ? 0600 : 0666, &b->socket)) < 0 ||
+                (r = add_sources(b)) < 0 || (r = serve_jobs(b)) < 0 || (r = start_thread(b)) < 0)
                 return r;
         *ret = TAKE_PTR(b);
         return 0;
@@ -420,7 +394,7 @@ struct hr_bus *hr_bus_stop(struct hr_bus *b)
                         abort(); /* an eventfd of our own that has never been written */
                 pthread_join(b->thread, NULL);
         }
-        remove_socket(b);
+        hr_liaison_free(b->liaison);
         sd_event_source_disable_unref(b->listen);
         sd_event_source_disable_unref(b->resume_accept);
         sd_event_source_disable_unref(b->stop);
@@ -429,7 +403,7 @@ struct hr_bus *hr_bus_stop(struct hr_bus *b)
         sd_event_source_disable_unref(b->report_timer);
         sd_event_unref(b->event);
         hr_service_free(b->service);
-        hr_close(b->listen_fd);
+        hr_listen_close(&b->socket);
         hr_close(b->stop_fd);
         free(b->socket_path);
         free(b->proc_path);

@@ -30,6 +30,15 @@
  *       item, state ("ok" "missing" "warning" "absent"), detail, remedy
  * - Events(u count) -> a HR_BUS_EVENT_STRUCT
  *       the last `count` kept ones (0: all) that the caller may see
+ * - Why(s job) -> a HR_BUS_HOLDER_STRUCT, t garbage, t malloc, u asked, u answered, s sentence
+ *       what holds the memory, by the word of the job's own processes (headroom-job(7)), largest first: bytes
+ *       that a collection of garbage would free and bytes that malloc keeps (HR_BYTES_NONE: not known); how
+ * many processes were asked, and answered; one sentence for a person, "" where there is nothing to say
+ * - Breakdown(s job) -> a HR_BUS_PART_STRUCT
+ *       what the memory of the job's processes is, by the kernel's word, also of a held job: by kind
+ *       ("mapping"), then by process ("process"), each largest first. Shared pages are divided among all that
+ *       map them, swap is counted in. A process row without a pid sums up those that are not listed, or with
+ *       HR_BYTES_NONE tells how many could not be looked at
  * - Subscribe() -> ()
  *       from now on Event signals come to this peer
  * - Follow(s job) -> ()
@@ -47,6 +56,7 @@
 #define HR_BUS_INTERFACE "org.headroom.Headroom1"
 
 #define HR_SYSTEM_SOCKET "/run/headroom/bus"
+#define HR_JOB_SOCKET_BESIDE "job" /* the jobs' own socket, in the directory of the bus socket */
 #define HR_USER_SOCKET_BELOW_RUNTIME_DIR "headroom/bus" /* below $XDG_RUNTIME_DIR */
 
 /* job, name, user, uid, kind, cgroup, unit, leader_pid, stage, frozen, used, cache, limit, own_limit,
@@ -59,6 +69,12 @@
  * deadline_usec, exit_status */
 #define HR_BUS_EVENT_STRUCT "(tssusssttssstx)"
 #define HR_BUS_EVENT_FIELDS "tssusssttssstx"
+
+/* pid, bytes, count (objects, 0: not known), line (0: not known), name, file ("": not known) */
+#define HR_BUS_HOLDER_STRUCT "(utttss)"
+
+/* kind, pid (0: of all, or of several), bytes (HR_BYTES_NONE: not known), name */
+#define HR_BUS_PART_STRUCT "(suts)"
 
 #define HR_BUS_ERROR_NO_SUCH_JOB "org.headroom.Error.NoSuchJob"      /* client exit 4 */
 #define HR_BUS_ERROR_NOT_PERMITTED "org.headroom.Error.NotPermitted" /* client exit 5 */

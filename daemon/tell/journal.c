@@ -67,6 +67,7 @@ static const struct {
         {"checkpoint", HR_MESSAGE_CHECKPOINT, LOG_NOTICE},
         {"freeze", HR_MESSAGE_HOLD, LOG_NOTICE},
         {"hold", HR_MESSAGE_HOLD, LOG_NOTICE},
+        {"frozen", HR_MESSAGE_HOLD, LOG_INFO},
         {"thaw", HR_MESSAGE_HOLD, LOG_NOTICE},
         {"resume", HR_MESSAGE_HOLD, LOG_NOTICE},
         {"fuse", HR_MESSAGE_HOLD, LOG_NOTICE},

@@ -216,6 +216,98 @@ int hr_message_begin_events(sd_bus_message *call, sd_bus_message **ret)
         return begin_array(call, HR_BUS_EVENT_STRUCT, ret);
 }
 
+static int append_holder(sd_bus_message *reply, const struct hr_channel_holder *h)
+{
+        _free_ char *owned_name = NULL, *owned_file = NULL;
+        const char *name = hr_message_text(h->name, &owned_name),
+                   *file = hr_message_text(h->file, &owned_file);
+
+        if (!name || !file)
+                return -ENOMEM;
+        return sd_bus_message_append(
+                reply, HR_BUS_HOLDER_STRUCT, (uint32_t)h->pid, h->bytes, h->count, h->line, name, file);
+}
+
+int hr_message_reply_why(sd_bus_message *call, const struct hr_channel_answer *a, const char *sentence)
+{
+        HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _free_ char *owned = NULL;
+        const char *text = hr_message_text(sentence, &owned);
+        int r = text ? begin_array(call, HR_BUS_HOLDER_STRUCT, &reply) : -ENOMEM;
+
+        for (uint32_t i = 0; i < a->holders_count && r >= 0; i++)
+                r = append_holder(reply, &a->holders[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "ttuus", a->garbage_bytes, a->malloc_bytes, a->asked_count,
+                        a->answered_count, text);
+        return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+static int append_part(
+        sd_bus_message *reply, const char *kind, pid_t pid, uint64_t bytes, const char *raw_name)
+{
+        _free_ char *owned = NULL;
+        const char *name = hr_message_text(raw_name, &owned);
+
+        return name ? sd_bus_message_append(reply, HR_BUS_PART_STRUCT, kind, (uint32_t)pid, bytes, name)
+                    : -ENOMEM;
+}
+
+/* The kinds that there are, largest first, and what is not told apart last. */
+static int append_mappings(sd_bus_message *reply, const struct hr_breakdown *b)
+{
+        bool done[HR_MAPPING_COUNT] = {false};
+        int r = 0;
+
+        for (size_t n = 0; n < HR_MAPPING_COUNT && r >= 0; n++) {
+                size_t best = HR_MAPPING_COUNT;
+
+                for (size_t i = 0; i < HR_MAPPING_COUNT; i++)
+                        if (!done[i] && (best == HR_MAPPING_COUNT || b->bytes[i] > b->bytes[best]))
+                                best = i;
+                done[best] = true;
+                if (b->bytes[best] > 0)
+                        r = append_part(reply, "mapping", 0, b->bytes[best], hr_mapping_name(best));
+        }
+        if (r >= 0 && b->rest_bytes > 0)
+                r = append_part(reply, "mapping", 0, b->rest_bytes, "not told apart");
+        return r;
+}
+
+static int append_processes(sd_bus_message *reply, const struct hr_breakdown *b)
+{
+        char text[48];
+        int r = 0;
+
+        for (uint32_t i = 0; i < b->process_count && r >= 0; i++)
+                r = append_part(reply, "process", b->processes[i].pid, b->processes[i].bytes,
+                        b->processes[i].name[0] ? b->processes[i].name : "(no name)");
+        if (r >= 0 && b->others_count > 0) {
+                snprintf(text, sizeof(text), "%u %s", b->others_count,
+                        b->others_count == 1 ? "other" : "others");
+                r = append_part(reply, "process", 0, b->others_bytes, text);
+        }
+        if (r >= 0 && b->unread_count > 0) {
+                snprintf(text, sizeof(text), "%u that can't be looked at", b->unread_count);
+                r = append_part(reply, "process", 0, HR_BYTES_NONE, text);
+        }
+        return r;
+}
+
+int hr_message_reply_breakdown(sd_bus_message *call, const struct hr_breakdown *b)
+{
+        HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r = begin_array(call, HR_BUS_PART_STRUCT, &reply);
+
+        if (r >= 0)
+                r = append_mappings(reply, b);
+        if (r >= 0)
+                r = append_processes(reply, b);
+        return r < 0 ? r : hr_message_send_array(reply);
+}
+
 int hr_message_append_event(sd_bus_message *message, const struct hr_event *e, bool as_struct)
 {
         _free_ char *owned_name = NULL, *owned_reason = NULL, *owned_hint = NULL;

@@ -9,7 +9,7 @@
 
 #include <systemd/sd-bus.h>
 
-#include "exchange.h"
+#include "tell/channel.h"
 
 /* `text` itself where it is printable ASCII, else an escaped copy in *owned (free it). NULL: no memory. */
 const char *hr_message_text(const char *text, char **owned);
@@ -24,6 +24,8 @@ int hr_message_reply_totals(
         sd_bus_message *call, uint32_t jobs_count, uint64_t used_bytes, uint32_t held_count);
 int hr_message_reply_doctor(
         sd_bus_message *call, const char *lines); /* "item\tstate\tdetail\tremedy\n" ... */
+int hr_message_reply_why(sd_bus_message *call, const struct hr_channel_answer *a, const char *sentence);
+int hr_message_reply_breakdown(sd_bus_message *call, const struct hr_breakdown *b);
 int hr_message_reply_error(sd_bus_message *call, int error, const char *text); /* error: -errno */
 
 /* Long answers, filled one by one: begin, append, send. */

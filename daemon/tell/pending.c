@@ -121,6 +121,13 @@ static int answer_doctor(struct hr_pending *q HR_UNUSED, sd_bus_message *call, c
         return hr_message_reply_doctor(call, c->text ? c->text : "");
 }
 
+static int answer_breakdown(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+{
+        static const struct hr_breakdown nothing = {0};
+
+        return hr_message_reply_breakdown(call, c->breakdown ? c->breakdown : &nothing);
+}
+
 static int answer_follow(
         struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c HR_UNUSED)
 {
@@ -144,6 +151,7 @@ static int (*const answers[HR_VERB_COUNT])(
         [HR_VERB_POLICY_SET] = answer_message,
         [HR_VERB_DOCTOR] = answer_doctor,
         [HR_VERB_FOLLOW] = answer_follow,
+        [HR_VERB_BREAKDOWN] = answer_breakdown,
 };
 
 /* ---- followers ---- */

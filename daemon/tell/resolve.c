@@ -328,6 +328,27 @@ static size_t fits(const struct hr_card *card, const char *word, const struct pi
                strcmp(card->unit ? card->unit : "", word) == 0;
 }
 
+struct hr_card *hr_resolve_pid(const struct hr_view *v, pid_t pid)
+{
+        _free_ struct pid_place *place = malloc(sizeof(*place));
+        struct hr_card *found = NULL;
+        size_t best = 0;
+
+        if (!place)
+                return NULL;
+        place_pid(v, pid, place);
+        for (uint32_t i = 0; i < hr_exchange_slots(v->exchange); i++) {
+                struct hr_card *card = hr_exchange_card(v->exchange, i);
+                size_t depth = card ? depth_of_pid(place, card) : 0;
+
+                if (depth > best) {
+                        found = card;
+                        best = depth;
+                }
+        }
+        return found;
+}
+
 static void say_candidates(const struct hr_view *v, const struct hr_caller *caller, const char *word,
         const struct pid_place *place, size_t best, char *text, size_t size)
 {

@@ -35,6 +35,8 @@ int hr_resolve_job(const struct hr_view *v, const struct hr_caller *caller, cons
         struct hr_card **ret, char *text, size_t text_size);
 
 struct hr_card *hr_resolve_id(const struct hr_view *v, const char *id); /* NULL: none */
+/* Whose process it is: of jobs one inside the other the innermost. NULL: in none, or gone. */
+struct hr_card *hr_resolve_pid(const struct hr_view *v, pid_t pid);
 
 /*
  * Is every process in the cgroup and below it this user's? Root's callers need not ask.

@@ -27,7 +27,8 @@ struct hr_service {
         struct hr_view view;
 
         struct hr_pending *pending;
-        struct hr_event *kept; /* ring that grows up to kept_max */
+        struct hr_liaison *liaison; /* borrowed; NULL: the jobs' socket is not served */
+        struct hr_event *kept;      /* ring that grows up to kept_max */
         uint32_t kept_max, kept_room, kept_count, kept_next;
 };
 
@@ -282,6 +283,19 @@ static int method_doctor(struct hr_service *s, struct hr_peer *p, sd_bus_message
         return r < 0 ? r : hr_pending_submit(s->pending, p, m, &c, e);
 }
 
+static int method_breakdown(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        _command_ struct hr_command *c = NULL;
+        const char *word;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &word);
+        if (r < 0)
+                return r;
+        r = job_command(s, p, word, HR_VERB_BREAKDOWN, &c, e);
+        return r < 0 ? r : hr_pending_submit(s->pending, p, m, &c, e);
+}
+
 static int method_follow(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
 {
         _command_ struct hr_command *c = NULL;
@@ -326,6 +340,26 @@ static int method_status(struct hr_service *s, struct hr_peer *p, sd_bus_message
                         r = hr_message_append_status(reply, card);
         }
         return r < 0 ? r : hr_message_send_array(reply);
+}
+
+static int method_why(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        char text[TEXT_MAX] = "";
+        struct hr_card *card;
+        const char *word;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &word);
+        if (r < 0)
+                return r;
+        r = hr_resolve_job(&s->view, &p->caller, word, &card, text, sizeof(text));
+        if (r < 0)
+                return hr_message_set_error(e, r, text);
+        if (!s->liaison)
+                return hr_message_set_error(
+                        e, -EOPNOTSUPP, "The jobs' socket is not served: see the journal.");
+        r = hr_liaison_why(s->liaison, card, m);
+        return r == -EBUSY ? hr_message_set_error(e, r, "Too many wait for such an answer; try again.") : r;
 }
 
 static int method_totals(
@@ -404,6 +438,8 @@ static const struct {
         {"SetPolicyKey", method_set_policy_key},
         {"Doctor", method_doctor},
         {"Events", method_events},
+        {"Why", method_why},
+        {"Breakdown", method_breakdown},
         {"Subscribe", method_subscribe},
         {"Follow", method_follow},
 };
@@ -454,6 +490,8 @@ const sd_bus_vtable hr_service_vtable[] = {
         METHOD("SetPolicyKey", "sss", "s"),
         METHOD("Doctor", "", "a(ssss)"),
         METHOD("Events", "u", "a" HR_BUS_EVENT_STRUCT),
+        METHOD("Why", "s", "a" HR_BUS_HOLDER_STRUCT "ttuus"),
+        METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT),
         METHOD("Subscribe", "", ""),
         METHOD("Follow", "s", ""),
         SD_BUS_SIGNAL("Event", HR_BUS_EVENT_FIELDS, 0),
@@ -510,6 +548,16 @@ int hr_service_new(struct hr_exchange *x, const struct hr_bus_options *options, 
         }
         *ret = s;
         return 0;
+}
+
+void hr_service_consult(struct hr_service *s, struct hr_liaison *liaison)
+{
+        s->liaison = liaison;
+}
+
+const struct hr_view *hr_service_view(const struct hr_service *s)
+{
+        return &s->view;
 }
 
 void hr_service_answer(struct hr_service *s)

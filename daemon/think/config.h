@@ -17,6 +17,7 @@ enum hr_method {
         HR_METHOD_SIGNAL,        /* signal:USR1, to every process of the job that has a handler */
         HR_METHOD_SIGNAL_LEADER, /* signal:B:USR1, to the leader alone (Slurm's spelling) */
         HR_METHOD_HOOK,          /* hook:/path */
+        HR_METHOD_CHANNEL,       /* channel: the job's own code, over the jobs' socket */
 };
 
 struct hr_checkpoint_method {

@@ -561,6 +561,198 @@ int hr_parse_smaps_rollup(
         return 0;
 }
 
+/* What the parser takes from a mapping's lines; the rows' order is that of the bits in `seen`. */
+enum {
+        SMAPS_PSS,
+        SMAPS_SWAP_PSS,
+        SMAPS_FLAGS,
+        SMAPS_ALL = (1 << SMAPS_PSS) | (1 << SMAPS_SWAP_PSS) | (1 << SMAPS_FLAGS)
+};
+static const char *const smaps_keys[] = {
+        [SMAPS_PSS] = "Pss",
+        [SMAPS_SWAP_PSS] = "SwapPss",
+        [SMAPS_FLAGS] = "VmFlags",
+};
+
+static bool begins(const struct cursor *c, const char *word)
+{
+        struct cursor copy = *c;
+
+        return take_word(&copy, word);
+}
+
+/* Two letters each, a blank behind each. */
+static bool has_flag(struct cursor flags, const char *flag)
+{
+        struct cursor word;
+
+        while (!at_end(&flags)) {
+                take_until(&flags, ' ', true, &word);
+                if (equal(&word, flag))
+                        return true;
+        }
+        return false;
+}
+
+/* What is in memory alone (mm/shmem.c, ipc/shm.c), by a name that nobody else can give a file, or by where it
+ * is. */
+static bool is_shared_memory(const struct hr_smaps *s, uint64_t device, const struct cursor *name)
+{
+        for (size_t i = 0; i < s->device_count; i++)
+                if (s->devices[i] == device)
+                        return true;
+        return begins(name, "/dev/shm/") || begins(name, "/memfd:") || begins(name, "/SYSV") ||
+               begins(name, "[anon_shmem:") || equal(name, "/dev/zero (deleted)");
+}
+
+static enum hr_mapping kind_of_name(const struct cursor *name)
+{
+        if (begins(name, "[stack") || begins(name, "[anon: glibc: pthread")) /* nptl/allocatestack.c */
+                return HR_MAPPING_STACK;
+        if (at_end(name) || begins(name, "[heap]") || begins(name, "[anon"))
+                return HR_MAPPING_HEAP;
+        return HR_MAPPING_PROGRAM; /* what the kernel lends: [vdso], [vvar], [vsyscall] */
+}
+
+static void end_file(struct hr_smaps *s)
+{
+        enum hr_mapping kind = s->file_executed ? HR_MAPPING_PROGRAM
+                               : s->file_shared ? HR_MAPPING_SHARED
+                                                : HR_MAPPING_FILE;
+
+        s->bytes[kind] = hr_add(s->bytes[kind], s->file_bytes);
+        s->file_bytes = 0;
+        s->in_file = false;
+}
+
+static int end_mapping(struct hr_smaps *s)
+{
+        uint64_t *to = s->is_file ? &s->file_bytes : &s->bytes[s->kind];
+
+        if (!s->in_mapping)
+                return 0;
+        if (s->seen != SMAPS_ALL)
+                return -EBADMSG;
+        *to = hr_add(*to, s->pss_bytes);
+        s->bytes[HR_MAPPING_SWAPPED] = hr_add(s->bytes[HR_MAPPING_SWAPPED], s->swap_bytes);
+        s->in_mapping = false;
+        return 0;
+}
+
+static int take_hex_to(struct cursor *c, const char *stop, uint64_t *ret)
+{
+        int r = take_hex(c, ret);
+
+        return r < 0 ? r : take_word(c, stop) ? 0 : -EBADMSG;
+}
+
+static bool are_modes(const char *at)
+{
+        static const char modes[4][2] = {{'r', '-'}, {'w', '-'}, {'x', '-'}, {'s', 'p'}};
+
+        for (size_t i = 0; i < 4; i++)
+                if (at[i] != modes[i][0] && at[i] != modes[i][1])
+                        return false;
+        return true;
+}
+
+/* "7f00-7fff rw-p 00000000 fe:00 4711      /name, which may hold anything but a newline". Addresses never go
+ * backwards (proc.rst). */
+static int begin_mapping(struct hr_smaps *s, struct cursor line)
+{
+        uint64_t start, end, offset, major, minor, inode;
+        const char *modes;
+        int r;
+
+        if ((r = take_hex_to(&line, "-", &start)) < 0 || (r = take_hex_to(&line, " ", &end)) < 0)
+                return r;
+        modes = line.at;
+        if (start < s->end || end <= start || left(&line) < 4 || !are_modes(modes))
+                return -EBADMSG;
+        line.at += 4;
+        if (!take_word(&line, " "))
+                return -EBADMSG;
+        if ((r = take_hex_to(&line, " ", &offset)) < 0 || (r = take_hex_to(&line, ":", &major)) < 0 ||
+                (r = take_hex_to(&line, " ", &minor)) < 0 || (r = take_number(&line, &inode)) < 0)
+                return r;
+        if (!at_end(&line) && *line.at != ' ')
+                return -EBADMSG;
+        take_blanks(&line);
+
+        s->is_file = inode != 0 || begins(&line, "/");
+        s->has_guard = s->was_guard && start == s->end;
+        s->is_bare = !s->is_file && at_end(&line);
+        s->was_guard = s->is_bare && memcmp(modes, "---p", 4) == 0;
+        s->in_mapping = true;
+        s->seen = 0;
+        s->end = end;
+        s->kind = kind_of_name(&line);
+        if (!s->is_file)
+                return 0;
+        uint64_t device = hr_parse_device_number(major, minor);
+        if (!s->in_file || s->file_device != device || s->file_inode != inode) {
+                end_file(s);
+                s->in_file = true;
+                s->file_executed = false;
+                s->file_device = device;
+                s->file_inode = inode;
+                s->file_shared = is_shared_memory(s, device, &line);
+        }
+        s->file_executed |= modes[2] == 'x';
+        return 0;
+}
+
+static int take_smaps_field(struct hr_smaps *s, struct cursor line)
+{
+        struct cursor key;
+        size_t i = 0;
+
+        if (!s->in_mapping || !take_until(&line, ':', false, &key))
+                return -EBADMSG;
+        while (i < ELEMENTSOF(smaps_keys) && !equal(&key, smaps_keys[i]))
+                i++;
+        if (i == ELEMENTSOF(smaps_keys))
+                return 0;
+        if (s->seen & 1U << i)
+                return -EBADMSG;
+        s->seen |= 1U << i;
+        take_blanks(&line);
+        if (i == SMAPS_PSS)
+                return take_value(&line, FORM_KIB, &s->pss_bytes);
+        if (i == SMAPS_SWAP_PSS)
+                return take_value(&line, FORM_KIB, &s->swap_bytes);
+        if (s->is_bare && s->has_guard && has_flag(line, "nh") && has_flag(line, "wr"))
+                s->kind = HR_MAPPING_STACK;
+        return 0;
+}
+
+/* A line that begins a mapping begins with its address, in small letters; a field with a capital. */
+int hr_parse_smaps(struct hr_smaps *s, const char *text, size_t size)
+{
+        struct cursor rest = {text, text + size}, line;
+        int r;
+
+        while ((r = take_line(&rest, &line)) > 0) {
+                if (!at_end(&line) && *line.at >= 'A' && *line.at <= 'Z')
+                        r = take_smaps_field(s, line);
+                else if ((r = end_mapping(s)) == 0)
+                        r = begin_mapping(s, line);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+int hr_parse_smaps_end(struct hr_smaps *s)
+{
+        int r = s->end > 0 ? end_mapping(s) : -EBADMSG;
+
+        if (r < 0)
+                return r;
+        end_file(s);
+        return 0;
+}
+
 /* Whether a list "a,b,c" has the word. */
 static bool list_has(struct cursor list, const char *word)
 {
@@ -683,6 +875,43 @@ int hr_parse_mountinfo(
         if (!first.at)
                 return -ENOENT;
         return copy_unescaped(whole.at ? whole : first, mount_point, mount_point_size);
+}
+
+/* As above; the third word is "major:minor", decimal. */
+int hr_parse_devices(const char *text, size_t size, const char *type, uint64_t *devices, size_t room)
+{
+        struct cursor rest = {text, text + size}, line, word, number = {}, kind;
+        int count = 0, r;
+
+        if (size == 0)
+                return -EBADMSG;
+        while ((r = take_line(&rest, &line)) > 0) {
+                uint64_t major, minor;
+
+                for (unsigned i = 1; i <= 3; i++)
+                        if (!take_until(&line, ' ', false, i == 3 ? &number : &word))
+                                return -EBADMSG;
+                do
+                        if (!take_until(&line, ' ', false, &word))
+                                return -EBADMSG;
+                while (!equal(&word, "-"));
+                if (!take_until(&line, ' ', false, &kind))
+                        return -EBADMSG;
+                if (!equal(&kind, type))
+                        continue;
+                if ((r = take_number(&number, &major)) < 0)
+                        return r;
+                if (!take_word(&number, ":"))
+                        return -EBADMSG;
+                if ((r = take_number(&number, &minor)) < 0)
+                        return r;
+                if (!at_end(&number))
+                        return -EBADMSG;
+                if ((size_t)count < room)
+                        devices[count] = hr_parse_device_number(major, minor);
+                count++;
+        }
+        return r < 0 ? r : count;
 }
 
 /* "12.34" in percent: two decimals, as the kernel writes them, so that permyriad are exact. */

@@ -70,6 +70,39 @@ int hr_parse_smaps_rollup(
         const char *text, size_t size, uint64_t *ret_pss_bytes, uint64_t *ret_swap_pss_bytes);
 
 /*
+ * /proc/PID/smaps, which may have many megabytes: taken in pieces of whole lines, one after the other, then
+ * ended. The state is all zero at first, but for the devices ("major:minor" as hr_parse_device_number has it)
+ * of file systems in memory, borrowed. Until it is ended, bytes[] has the sums of what came to its end: good
+ * also if the rest is never read. A text of no mapping at all (a zombie's) is -EBADMSG.
+ *
+ * Files that are executed from are told by that; one that is mapped as data alone is no program, whatever it
+ * is. Stacks of threads are told where glibc names them, or, from Linux 6.7 on, by what MAP_STACK leaves
+ * behind ("nh") and their guard page; else they are anonymous memory.
+ */
+struct hr_smaps {
+        const uint64_t *devices;
+        size_t device_count;
+        uint64_t bytes[HR_MAPPING_COUNT];
+        /* The parser's own: the mapping that it is in, and the file whose mappings it is among. */
+        bool in_mapping, is_file, is_bare, has_guard, was_guard;
+        unsigned seen;
+        uint64_t end, pss_bytes, swap_bytes;
+        enum hr_mapping kind;
+        bool in_file, file_executed, file_shared;
+        uint64_t file_device, file_inode, file_bytes;
+};
+int hr_parse_smaps(struct hr_smaps *s, const char *text, size_t size);
+int hr_parse_smaps_end(struct hr_smaps *s);
+
+static inline uint64_t hr_parse_device_number(uint64_t major, uint64_t minor)
+{
+        return major << 32 | (minor & UINT32_MAX);
+}
+/* /proc/PID/mountinfo: the devices of all file systems of this type, at most `room`; how many there are is
+ * returned. */
+int hr_parse_devices(const char *text, size_t size, const char *type, uint64_t *devices, size_t room);
+
+/*
  * /proc/PID/cgroup: the path in the hierarchy of `controller` ("memory", "freezer", "name=systemd"), or with
  * NULL that of v2 ("0::"). path gets a NUL-ended copy. -ENOENT: not in such a hierarchy; -ENAMETOOLONG.
  * A path of a deleted group ends in " (deleted)": -ESTALE.

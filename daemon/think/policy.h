@@ -24,6 +24,7 @@ enum {
         HR_ACT_TERMINATE = 1 << 7, /* SIGTERM */
         HR_ACT_THAW = 1 << 8,
         HR_ACT_KILL = 1 << 9,
+        HR_ACT_STAND_BACK = 1 << 10, /* the limit in the kernel, until the job is below it or held */
 };
 
 /* What the owner asked for, or what came true, since the step before. */
@@ -50,10 +51,13 @@ struct hr_means {
         bool observe_only; /* the way in, or a match without a policy: nothing may be done to it */
         bool can_freeze;
         bool can_trim;
-        bool can_save; /* a method, and what it needs */
+        bool trim_is_asked;  /* its own processes are asked, and have not answered */
+        bool can_stand_back; /* its own processes can be asked, and its limit may stand back meanwhile */
+        bool can_save;       /* a method, and what it needs */
         bool can_fuse;
         bool braked; /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
         uint64_t room_bytes; /* elastic: the own limit may be raised to this; 0: it may not */
+        const char *trim_by; /* what a trim does, for the note; never NULL where can_trim is true */
         const char *no_save; /* why not, for the note; never NULL where can_save is false */
         const char *no_freeze;
 };
@@ -103,6 +107,9 @@ struct hr_policy_state {
         uint64_t step_usec;        /* of the step before, 0: none */
         uint64_t held_short_usec;  /* held while what is shared was short */
         uint64_t trim_usec, save_usec;          /* the last; 0: none */
+        uint64_t paid_told_usec;                /* when a trim that paid was told last; 0: never */
+        uint32_t paid_count;                    /* trims that paid since, untold */
+        uint64_t paid_bytes;                    /* what these gave back */
         struct hr_wall wall[HR_CANDIDATES_MAX]; /* one for each candidate of the sample, in its order */
         bool trim_spent, save_spent;            /* once for each crossing */
         bool owner_held;
@@ -135,11 +142,18 @@ void hr_policy_step(
         struct hr_policy_state *state, const struct hr_policy_input *input, struct hr_decision *ret);
 
 /*
+ * A checkpoint under way asks for more time. It gets no more, in all, than a hold would wait. Returns its new
+ * deadline on the clock of now_usec, which is never sooner than the old one; 0: none is under way.
+ */
+uint64_t hr_policy_extend_save(
+        struct hr_policy_state *state, const struct hr_policy *policy, uint64_t now_usec, uint64_t need_usec);
+
+/*
  * The next level of used_bytes at which something may have to be decided, of one limit and its wall: where
  * the tripwire goes. HR_BYTES_NONE: above all levels.
  */
-uint64_t hr_policy_next_threshold(const struct hr_policy *policy, const struct hr_wall *wall,
-        uint64_t used_bytes, uint64_t limit_bytes);
+uint64_t hr_policy_next_threshold(
+        const struct hr_policy *policy, const struct hr_wall *wall, const struct hr_candidate *c);
 
 /* Who goes first when what is shared runs out: the one that weighs and grows most. */
 uint64_t hr_policy_weight(const struct hr_sample *sample);

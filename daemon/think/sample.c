@@ -28,6 +28,15 @@ static const char *const stage_names[HR_STAGE_COUNT] = {
         [HR_STAGE_KILL] = "kill",
 };
 
+static const char *const mapping_names[HR_MAPPING_COUNT] = {
+        [HR_MAPPING_HEAP] = "heap and anonymous memory",
+        [HR_MAPPING_STACK] = "stacks",
+        [HR_MAPPING_PROGRAM] = "program and libraries",
+        [HR_MAPPING_FILE] = "files mapped",
+        [HR_MAPPING_SHARED] = "shared memory",
+        [HR_MAPPING_SWAPPED] = "swapped out",
+};
+
 static const char *name_of(const char *const *names, size_t count, size_t i)
 {
         return i < count ? names[i] : "?";
@@ -49,6 +58,11 @@ const char *hr_kind_name(enum hr_kind kind)
 int hr_kind_from_name(const char *name)
 {
         return index_of(kind_names, ELEMENTSOF(kind_names), name);
+}
+
+const char *hr_mapping_name(enum hr_mapping mapping)
+{
+        return name_of(mapping_names, ELEMENTSOF(mapping_names), (size_t)mapping);
 }
 
 const char *hr_stage_name(enum hr_stage stage)

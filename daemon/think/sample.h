@@ -3,6 +3,8 @@
 
 /* The words that every part of Headroom speaks: kinds of job, stages, and what was measured of a job. */
 
+#include <sys/types.h>
+
 #include "think/macros.h"
 
 enum hr_kind {
@@ -41,6 +43,37 @@ struct hr_usage {
         uint64_t slab_reclaimable_bytes; /* v2 stat slab_reclaimable; v1: 0 */
         uint64_t kernel_bytes;           /* v1 memory.kmem.usage_in_bytes; v2: 0, it is wanted there */
         uint64_t shmem_bytes;            /* v2 stat shmem; v1 total_shmem: for the record only */
+};
+
+/*
+ * What the memory of processes is, by the kernel's word (sense/mapping). As PSS and swap, so that what
+ * several share counts once among them.
+ */
+enum hr_mapping {
+        HR_MAPPING_HEAP,    /* private memory without a file, and the heap */
+        HR_MAPPING_STACK,   /* the main threads' stacks, and the others' where they can be told */
+        HR_MAPPING_PROGRAM, /* files that are executed from, with all of their parts */
+        HR_MAPPING_FILE,    /* other files */
+        HR_MAPPING_SHARED,  /* tmpfs (/dev/shm), System V, memfd, shared memory without a file */
+        HR_MAPPING_SWAPPED, /* of all of these */
+        HR_MAPPING_COUNT,
+};
+const char *hr_mapping_name(enum hr_mapping mapping); /* for people: "heap and anonymous memory" */
+
+#define HR_BREAKDOWN_PROCESSES_MAX 16
+
+struct hr_breakdown {
+        uint64_t bytes[HR_MAPPING_COUNT];
+        uint64_t rest_bytes; /* of processes whose mappings were too many to be read */
+        struct hr_breakdown_process {
+                uint64_t bytes;
+                pid_t pid;
+                char name[16];                   /* as it is: escape it before it is shown */
+        } processes[HR_BREAKDOWN_PROCESSES_MAX]; /* largest first */
+        uint32_t process_count;
+        uint32_t others_count; /* processes besides these */
+        uint64_t others_bytes;
+        uint32_t unread_count; /* processes of which nothing is known */
 };
 
 /* Where a limit comes from, weakest claim last. */

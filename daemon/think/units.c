@@ -656,6 +656,33 @@ static int realtime_signal(const char *name)
         return number >= SIGRTMIN && number <= SIGRTMAX ? number : -EINVAL;
 }
 
+static int hex(char c)
+{
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
+}
+
+int hr_units_unescape(char *buf, size_t size, const char *text)
+{
+        size_t n = 0;
+        while (*text) {
+                if (n + 1 >= size)
+                        return -ENAMETOOLONG;
+                if (*text == '\\') {
+                        if (text[1] != 'x' || hex(text[2]) < 0 || hex(text[3]) < 0)
+                                return -EBADMSG;
+                        buf[n++] = (char)(hex(text[2]) * 16 + hex(text[3]));
+                        text += 4;
+                } else {
+                        buf[n++] = *text++;
+                }
+        }
+        buf[n] = '\0';
+        return 0;
+}
+
 int hr_units_signal_from_name(const char *name)
 {
         if (strncmp(name, "SIG", 3) == 0)

@@ -58,6 +58,8 @@ bool hr_units_is_job_id(const char *text); /* "j17" */
  * characters. Returns buf.
  */
 char *hr_units_escape(char *buf, size_t size, const char *text);
+/* Undoes it. -EBADMSG: a backslash that it never writes; -ENAMETOOLONG: it does not fit. */
+int hr_units_unescape(char *buf, size_t size, const char *text);
 
 /* A signal's number by name, with or without "SIG" ("USR1", "SIGTERM", "RTMIN+3"); -EINVAL. */
 int hr_units_signal_from_name(const char *name);

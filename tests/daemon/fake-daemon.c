@@ -308,6 +308,29 @@ static int method_doctor(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
                 "no /proc/pressure", "boot with psi=1");
 }
 
+/* Why and Breakdown: the job that it names is looked up, the answer is always the same. */
+static int method_why(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
+{
+        bool is_why = strcmp(sd_bus_message_get_member(m), "Why") == 0;
+        struct job *job;
+        const char *word;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &word);
+        if (r >= 0)
+                r = method_on_job(m, word, "", error, &job);
+        if (r < 0)
+                return r;
+        if (is_why)
+                return sd_bus_reply_method_return(m, "a" HR_BUS_HOLDER_STRUCT "ttuus", 1, (uint32_t)4711,
+                        (uint64_t)300 * 1048576, (uint64_t)40, (uint64_t)3, "frames", "analyse.py",
+                        (uint64_t)2097152, HR_BYTES_NONE, (uint32_t)1, (uint32_t)1, "frames holds most");
+        return sd_bus_reply_method_return(m, "a" HR_BUS_PART_STRUCT, 4, "mapping", (uint32_t)0,
+                (uint64_t)310 * 1048576, "heap and anonymous memory", "process", (uint32_t)4711,
+                (uint64_t)200 * 1048576, "python3", "process", (uint32_t)4712, (uint64_t)110 * 1048576,
+                "a\033[31m)\n", "process", (uint32_t)0, HR_BYTES_NONE, "1 that can't be looked at");
+}
+
 static int append_event(sd_bus_message *m, const char *types, size_t i)
 {
         const struct event *e = &daemon_state.events[i];
@@ -365,6 +388,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Resume", "sbt", "s", method_resume, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Policies", "s", "s", method_policies, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Doctor", "", "a(ssss)", method_doctor, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Why", "s", "a" HR_BUS_HOLDER_STRUCT "ttuus", method_why, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT, method_why, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Events", "u", "a" HR_BUS_EVENT_STRUCT, method_events, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Subscribe", "", "", method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Follow", "s", "", method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -4,12 +4,14 @@
 import os
 import random
 import signal
+import subprocess
 import time
 
 from jobs_kit import MIB, PATIENCE, PYTHON, UNIFIED, VERSION, check, read_text, same, scenario, wait_until
 
 CRASHES = int(os.environ.get("HEADROOM_CRASHES", "12"))  # `make check-crashes` has 100
 JOBS = 6
+CROWD = 20
 
 
 def cpu_seconds(pid):
@@ -114,3 +116,116 @@ def frozen_by_somebody_else(s):
     with open(freeze, "w", encoding="ascii") as file:
         file.write("0")
     run.check_unharmed(run.wait())
+
+
+# Moves a process of 3000 threads to and fro between two groups: the kernel's cgroup lock is held 10 to 200 ms at a time
+# (Linux 6.18, 2 processors; a write to cgroup.freeze took 34 ms for one in ten, 145 ms at the most, with three of these).
+BUSY = """
+import os, sys, threading, time
+top, threading.stack_size = sys.argv[1], threading.stack_size(65536) or threading.stack_size
+for _ in range(3000):
+    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+leaves = [f"{top}/busy-{os.getpid()}-{leaf}" for leaf in "ab"]
+for leaf in leaves:
+    os.mkdir(leaf)
+print("begun", flush=True)
+while True:
+    for leaf in leaves:
+        with open(leaf + "/cgroup.procs", "w", encoding="ascii") as file:
+            file.write("0")
+"""
+
+
+def start_crowd(s):
+    """Jobs that stand at half of their limit, and grow all at once when s.work/go is made."""
+    go = os.path.join(s.work, "go")
+    runs = [s.grow("--start", "8", "--to", "40", "--go", go, "--reached", os.path.join(s.work, f"reached-{n}"), limit="24M")
+            for n in range(CROWD)]
+    for n, run in enumerate(runs):
+        wait_until(f"{run.name} stands at its start", lambda p=os.path.join(s.work, f"reached-{n}"): os.path.exists(p), 60, run.explain)
+    return runs, go
+
+
+def held_and_finished(s, runs):
+    """Each is held or has ended; with more room each finishes, and the kernel has killed none."""
+    for run in runs:
+        wait_until(f"{run.name} is held", lambda r=run: r.process.poll() is not None or
+                   (r.status() or {}).get("stage") == "hold", 60, run.explain)
+    for run in runs:
+        if run.process.poll() is None:
+            s.must("resume", run.name, "--limit", "100M")
+    for run in runs:
+        run.check_unharmed(run.wait(60))
+        same(f"{run.name} has finished", run.result()[0], "finished")
+
+
+@scenario("cgroup", alone=True)
+def crowd_while_cgroups_are_busy(s):
+    """
+    Twenty jobs come to their limits at the same moment, while others move processes between cgroups, which makes each
+    freeze wait for the kernel: every one is held, none is lost, and how long it took to stand still is among the events.
+    """
+    s.daemon()
+    runs, go = start_crowd(s)
+    busy = [s.popen([PYTHON, "-c", BUSY, path], stdout=subprocess.PIPE, text=True) for path in s.cgroups + s.cgroups[-1:]]
+    for process in busy:
+        same("it is busy", process.stdout.readline(), "begun\n")
+    with open(go, "w", encoding="ascii"):
+        pass
+    held_and_finished(s, runs)
+    for process in busy:
+        process.kill()
+    took = {e["job"]: e["reason"] for e in s.events() if e["action"] == "frozen" and e["outcome"] == "done"}
+    frozen = {e["job"] for e in s.events() if e["action"] == "freeze" and e["outcome"] == "done"}
+    check("many were held", len(frozen) > CROWD / 2, frozen)
+    check("of each it is told how long its freeze took", frozen <= set(took), (frozen, took))
+    check("run does not tell of that", not any("stands still" in run.err() for run in runs), runs[0].err())
+
+
+@scenario("cgroup")
+def freezer_refuses(s):
+    """A job whose freezer refuses to work is not called held: that is told, and it is interrupted in time to save its work."""
+    s.daemon()
+    run = s.grow("--start", "40", "--to", "110", "--rate", "10", limit="72M")
+    job = run.wait_watched()
+    own = next(path for path in s.cgroups if os.path.exists(path + "/cgroup.freeze"))
+    freeze = os.path.join(own, os.path.basename(job["cgroup"]), "cgroup.freeze")
+    same("a freezer that refuses", subprocess.run(["mount", "--bind", "/dev/full", freeze], check=False).returncode, 0)
+    s.mounts.append(freeze)
+    check("it was ended by a signal", run.wait() != 0, run.explain())
+    same("its result", run.result()[0], "saved")
+    told = [(e["action"], e["outcome"]) for e in s.events(run.name)]
+    check("that it could not be frozen", ("freeze", "failed") in told, run.explain())
+    check("its hold was passed over", told.index(("freeze", "failed")) < told.index(("freeze", "passed over"))
+          < told.index(("interrupt", "started")), run.explain())
+    check("never frozen", "frozen" not in [action for action, _ in told], told)
+    check("no OOM kill", run.end_event()["outcome"] != "lost", run.explain())
+    wait_until("the group goes, and what was mounted there", lambda: not os.path.exists(freeze))
+    s.mounts.remove(freeze)
+
+
+@scenario("cgroup", alone=True)
+def thawed_while_cgroups_are_busy(s):
+    """Holding, resuming and detaching a job again and again while each write waits for the kernel: it ends running."""
+    s.daemon()
+    run = s.program("nap", "--to", "20", "--rest", "30", "--reached", os.path.join(s.work, "reached"))
+    wait_until("it is there", lambda: os.path.exists(os.path.join(s.work, "reached")))
+    status = run.wait_watched()
+    busy = [s.popen([PYTHON, "-c", BUSY, path], stdout=subprocess.PIPE, text=True) for path in s.cgroups + s.cgroups[-1:]]
+    for process in busy:
+        same("it is busy", process.stdout.readline(), "begun\n")
+    for _ in range(30):
+        s.must("hold", run.name)
+        s.must("resume", run.name)
+    s.must("hold", run.name)
+    wait_until("it stands still", lambda: s.stands_still(status))
+    same("by our word too", run.status()["frozen"], True)
+    s.must("resume", run.name)
+    s.must("hold", run.name)
+    s.must("detach", run.name)
+    for process in busy:
+        process.kill()
+    own = next(path for path in s.cgroups if os.path.exists(path + "/cgroup.freeze"))
+    freeze = os.path.join(own, os.path.basename(status["cgroup"]), "cgroup.freeze")
+    same("detach has let it go", read_text(freeze), "0\n")
+    same("nothing is on record", os.listdir(s.runtime + "/jobs"), [])

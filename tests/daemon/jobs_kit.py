@@ -226,11 +226,11 @@ class Scene:
 
     # -- the client --
 
-    def client(self, *words, **options):
+    def client(self, *words, timeout=PATIENCE, **options):
         """Its exit status, stdout, stderr."""
         process = self.popen([os.path.join(self.build, "headroom"), *words], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, **options)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=timeout)
         self.processes.remove(process)
         return process.returncode, out, err
 
@@ -442,8 +442,9 @@ class Run:
         return words[0], int(words[1])
 
     def actions(self, *but):
-        """What was done to it, without coming, going and the words in `but`."""
-        return [e["action"] for e in self.scene.events(self.name) if e["action"] not in ("watch", "end", *but)]
+        """What was done to it, without coming, going, how long a freeze took, and the words in `but`."""
+        return [e["action"] for e in self.scene.events(self.name)
+                if e["action"] not in ("watch", "end", "frozen", *but)]
 
     def end_event(self):
         return self.wait_event("end")

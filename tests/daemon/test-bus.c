@@ -191,6 +191,19 @@ static void answer(struct server *s, struct hr_command *c)
         case HR_VERB_DOCTOR:
                 c->text = strdup("psi\tok\tthere\t\nswap\tmissing\tnone\tadd some\n");
                 break;
+        case HR_VERB_BREAKDOWN:
+                c->breakdown = malloc(sizeof(*c->breakdown));
+                if (!c->breakdown)
+                        abort();
+                *c->breakdown =
+                        (struct hr_breakdown){.bytes = {[HR_MAPPING_HEAP] = 1, [HR_MAPPING_SHARED] = 2},
+                                .rest_bytes = 9,
+                                .processes = {{.pid = 4711, .bytes = 10, .name = "a\x1b)\xff\n"}},
+                                .process_count = 1,
+                                .others_count = 3,
+                                .others_bytes = 2,
+                                .unread_count = 1};
+                break;
         case HR_VERB_KILL:
                 c->result = -EBUSY;
                 snprintf(c->message, sizeof(c->message), "It is being saved.");
@@ -716,6 +729,32 @@ static void test_looking(void **state HR_UNUSED)
         assert_string_equal(remedy, "add some");
         reply = sd_bus_message_unref(reply);
 
+        static const struct {
+                const char *kind, *name;
+                uint32_t pid;
+                uint64_t bytes;
+        } parts[] = {
+                {"mapping", "shared memory", 0, 2},
+                {"mapping", "heap and anonymous memory", 0, 1},
+                {"mapping", "not told apart", 0, 9},
+                {"process", "a\\x1b)\\xff\\x0a", 4711, 10},
+                {"process", "3 others", 0, 2},
+                {"process", "1 that can't be looked at", 0, HR_BYTES_NONE},
+        };
+        assert_true(call(bus, NULL, &reply, "Breakdown", "s", "j1") >= 0);
+        assert_true(sd_bus_message_enter_container(reply, 'a', HR_BUS_PART_STRUCT) >= 0);
+        for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
+                uint32_t pid;
+
+                assert_true(sd_bus_message_read(reply, HR_BUS_PART_STRUCT, &text, &pid, &used, &detail) > 0);
+                assert_string_equal(text, parts[i].kind);
+                assert_string_equal(detail, parts[i].name);
+                assert_int_equal(pid, parts[i].pid);
+                assert_true(used == parts[i].bytes);
+        }
+        assert_int_equal(sd_bus_message_at_end(reply, false), 1);
+        reply = sd_bus_message_unref(reply);
+
         assert_true(sd_bus_get_property_string(
                             bus, NULL, HR_BUS_PATH, HR_BUS_INTERFACE, "Version", NULL, &version) >= 0);
         assert_true(version[0] != '\0');
@@ -970,6 +1009,9 @@ static int other_looks(void)
                         return 1;
                 }
         }
+        CHECK(call(bus, error, NULL, "Breakdown", "s", "j1") < 0 && begins(error, "NotPermitted"));
+        CHECK(call(bus, error, NULL, "Breakdown", "s", "j6") < 0 && begins(error, "NotPermitted"));
+        CHECK(call(bus, error, NULL, "Breakdown", "s", "j2") >= 0);
         CHECK(call(bus, error, NULL, "SetLimit", "st", "j6", (uint64_t)HR_GIB) < 0 &&
                 begins(error, "NotPermitted"));
         CHECK(call(bus, error, NULL, "SetPolicyKey", "sss", "default", "notice", "50%") < 0);

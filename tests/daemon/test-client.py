@@ -18,6 +18,10 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
+
+from screen import Screen
+
 CLIENT, FAKE = (os.path.abspath(path) for path in sys.argv[1:3])
 EXIT = {"usage": 2, "unreachable": 3, "no job": 4, "not permitted": 5}
 
@@ -145,6 +149,25 @@ class Terminal:
                 os.close(self.fd)
                 return os.waitstatus_to_exitcode(status)
             check("ends", time.monotonic() < until, self.text)
+
+
+class Seen(Terminal):
+    """A terminal whose screen is looked at."""
+
+    def __init__(self, fake, words, **environment):
+        self.screen = Screen(24, 80)
+        super().__init__(fake, words, **environment)
+
+    def see(self, pattern):
+        def found():
+            before = len(self.text)
+            self.read()
+            self.screen.feed(self.text[before:])
+            return re.search(pattern, self.screen.text(), re.M)
+        try:
+            wait_until(pattern, found)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.screen.text()}") from None
 
 
 STATUS_KEYS = ["job", "name", "user", "uid", "kind", "cgroup", "unit", "leader_pid", "stage", "frozen",
@@ -326,6 +349,92 @@ def deeds(fake):
     same("set", fake.client("policy", "set", "work", "batch")[:2], (0, "its policy is set\n"))
     out = fake.client("doctor")[1]
     check("doctor", "boot with psi=1" in out, out)
+
+
+def top_once(fake):
+    """top without a terminal that it can draw on shows what status shows, once, and ends."""
+    fake.tell("job", "work", "hold", 388 << 20, 400 << 20, "held at 97.0 %")
+    same("in a pipe", fake.client("top"), fake.client("status"))
+    same("JSON", fake.client("top", "--json"), fake.client("status", "--json"))
+    for term in ("TERM=dumb", "TERM=no-such-terminal", "TERM="):
+        terminal = Terminal(fake, ["/bin/sh", "-c", term + ' exec "$H" top'])
+        same(term, terminal.wait(), 0)
+        check(term, "388 MiB" in terminal.text and "?:help" not in terminal.text, terminal.text)
+    fake.stop()
+    terminal = Terminal(fake, [CLIENT, "top"])
+    same("no daemon", terminal.wait(), 3)
+    check("says what to type", "start it with: headroomd" in terminal.text, terminal.text)
+
+
+def top_keys(fake):
+    """top's keys ask for what they say, of the selected job; what was answered, or why not, is shown."""
+    fake.tell("job", "first", "notice", 388 << 20, 400 << 20, "first's reason")
+    fake.tell("job", "second", "ok", 1 << 20, 400 << 20, "second's reason")
+    terminal = Seen(fake, [CLIENT, "top"])
+    terminal.see("2 jobs, 0 held")
+    terminal.see("^>j1 +first +notice .* 97% ")
+    terminal.see("^ j2 +second +ok .* 0% ")
+    terminal.see("^j1 first: first's reason$")
+    for key, verb in (("h", "hold"), ("t", "trim"), ("c", "checkpoint")):
+        terminal.type(key)
+        fake.wait_for(f"^Act job=j1 verb={verb}$")
+        terminal.see(f"^{verb} j1: it is done$")
+    terminal.type("j")
+    terminal.see("^j2 second: second's reason$")
+    terminal.type("r")
+    terminal.see("resume j2 second; new limit")
+    terminal.type("3G\x7f\x7f2G\r")
+    fake.wait_for("^Resume job=j2 limit=2147483648$")
+    terminal.type("r\r")
+    fake.wait_for("^Resume job=j2 limit=0$")
+    terminal.type("r12\r")
+    terminal.see("did you mean 12G")
+    terminal.type("r8G\x1b")
+    terminal.see("not resumed")
+    terminal.type("in")
+    terminal.see("not interrupted")
+    same("asked first", fake.called("verb=interrupt"), [])
+    terminal.type("i")
+    terminal.see("interrupt j2 second, which ends it. y/n")
+    terminal.type("y")
+    fake.wait_for("^Act job=j2 verb=interrupt$")
+    same("nothing else", len(fake.called("^Resume")), 2)
+    fake.tell("refuse", "org.headroom.Error.NotPermitted", "no: because")
+    terminal.type("h")
+    terminal.see("^hold j2: no: because$")
+    fake.tell("refuse")
+    terminal.type("/fir\r")
+    terminal.see("filter fir: 1")
+    terminal.type("?")
+    terminal.see("any key goes back")
+    terminal.type("q")  # which goes back
+    terminal.type("q")
+    same("quits", terminal.wait(), 0)
+
+
+def top_lasts(fake):
+    """top goes on while the daemon is away, says so, and shows it when it is back."""
+    terminal = Seen(fake, [CLIENT, "top"], NO_COLOR="1")
+    terminal.see("start one with: headroom run")
+    fake.tell("job", "work", "hold", 388 << 20, 400 << 20, "reason \x1b[31m")
+    terminal.see("^>j1 +work +hold .* held ")
+    terminal.see(r"reason \?\[31m")
+    check("NO_COLOR", not re.search("\x1b\\[[0-9;]*3[0-9]m", terminal.text), terminal.text)
+    fake.stop()
+    terminal.see("NO DAEMON")
+    terminal.see("the daemon is gone")
+    terminal.type("h")
+    terminal.see("not done")
+    fake.start()
+    fake.tell("job", "other", "ok", 1 << 20, 400 << 20, "")
+    terminal.see("^>j1 +other +ok ")
+    fake.process.send_signal(signal.SIGSTOP)  # one that does not answer keeps no key waiting
+    time.sleep(1.2)
+    begin = time.monotonic()
+    terminal.type("sq")
+    same("quits", terminal.wait(), 0)
+    check("soon", time.monotonic() - begin < 3, time.monotonic() - begin)
+    fake.process.send_signal(signal.SIGCONT)
 
 
 def policy_check(fake):
@@ -758,7 +867,7 @@ def terminal_hangs_up(fake):
 
 
 SCENARIOS = [
-    exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, policy_check, help_texts, events,
+    exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, top_once, top_keys, top_lasts, policy_check, help_texts, events,
     run_statuses, run_request, run_inherits, run_in_pipes, run_signals, run_in_background, run_events,
     run_without_daemon, run_detached, run_subreaper, terminal_line, terminal_ctrl_c, terminal_ctrl_z,
     terminal_ctrl_z_held,

@@ -27,8 +27,10 @@ import jobs_finding  # noqa: F401
 import jobs_hardship  # noqa: F401
 import jobs_ladder  # noqa: F401
 import jobs_life  # noqa: F401
+import jobs_part  # noqa: F401
 import jobs_saving  # noqa: F401
 import jobs_terminal  # noqa: F401
+import jobs_top  # noqa: F401
 import jobs_trees  # noqa: F401
 import jobs_words  # noqa: F401
 
@@ -109,6 +111,7 @@ def gather_programs(build, directory):
         if not os.access(path, os.X_OK):
             sys.exit(f"test-jobs.py: there is no {program} in {build}: make B={build}")
         shutil.copy(path, directory)
+    shutil.copytree(os.path.join(build, "python"), os.path.join(directory, "python"))
     workload = os.path.join(directory, "workload.py")
     shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "workload.py"), workload)
     os.chmod(workload, 0o755)

@@ -31,6 +31,7 @@
 #include "sense/discover.h"
 #include "sense/group.h"
 #include "sense/host.h"
+#include "sense/mapping.h"
 #include "sense/proctree.h"
 #include "sense/psi.h"
 #include "sense/tripwire.h"
@@ -720,6 +721,93 @@ static void test_tree_fixture(void **state)
         assert_int_equal(hr_tree_update(proc, &t, table), HR_SENSE_GONE);
         hr_tree_close(&t);
         hr_tree_close(&t);
+}
+
+/* A process with one mapping on the heap; with a text that is larger than what is read of it, many. */
+static void put_memory(pid_t pid, const char *name, unsigned kib, size_t mappings)
+{
+        _free_ char *text = NULL;
+        char path[64], rollup[64];
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        put_process(pid, 1, name, 'S', 1, kib);
+        for (size_t i = 0; i < mappings; i++)
+                fprintf(f,
+                        "%zx-%zx rw-p 00000000 00:00 0 \nRss: %u kB\nPss: %u kB\nSwapPss: 0 kB\n"
+                        "VmFlags: rd %1000s \n",
+                        4096 * (i + 1), 4096 * (i + 2), kib, kib, "");
+        fclose(f);
+        snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+        put_bytes(path, text, size);
+        snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+        snprintf(rollup, sizeof(rollup), "Pss: %zu kB\nSwapPss: 0 kB\n", kib * mappings);
+        put(path, rollup);
+}
+
+static uint64_t sum_of(const struct hr_breakdown *b)
+{
+        uint64_t all = b->rest_bytes;
+
+        for (size_t i = 0; i < HR_MAPPING_COUNT; i++)
+                all += b->bytes[i];
+        return all;
+}
+
+static void test_mapping_fixture(void **state)
+{
+        struct hr_breakdown b = {.process_count = 77};
+        pid_t pids[HR_MAPPING_PIDS_MAX + 5];
+        char proc[128];
+
+        (void)state;
+        snprintf(proc, sizeof(proc), "%s/proc", root);
+        for (size_t i = 0; i < ELEMENTSOF(pids); i++)
+                pids[i] = 100 + (pid_t)i;
+        assert_int_equal(hr_mapping_read(proc, pids, 20, HR_USEC_PER_SEC, &b), HR_SENSE_GONE);
+        assert_int_equal(b.process_count, 77);
+
+        /* Twenty, the largest last: sixteen are listed. One is a zombie, one is away. */
+        for (unsigned i = 0; i < 20; i++)
+                put_memory(100 + (pid_t)i, i == 19 ? "a\x1b[31m)\n" : "work", 100 + i, 1);
+        put_process(120, 1, "dead", 'Z', 1, 0);
+        put("/proc/120/status", "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nSigPnd:\t0\nShdPnd:\t0\nSigBlk:\t0\n"
+                                "SigIgn:\t0\nSigCgt:\t0\n");
+        assert_int_equal(hr_mapping_read(proc, pids, 22, HR_USEC_PER_SEC, &b), 0);
+        assert_int_equal(b.process_count, HR_BREAKDOWN_PROCESSES_MAX);
+        assert_int_equal(b.processes[0].pid, 119);
+        assert_string_equal(b.processes[0].name, "a\x1b[31m)\n");
+        assert_int_equal(b.processes[0].bytes, 119 * 1024);
+        assert_int_equal(b.processes[15].pid, 104);
+        assert_int_equal(b.others_count, 4);
+        assert_int_equal(b.others_bytes, (100 + 101 + 102 + 103) * 1024);
+        assert_int_equal(b.unread_count, 0);
+        assert_int_equal(b.rest_bytes, 0);
+        assert_int_equal(b.bytes[HR_MAPPING_HEAP], (20 * 100 + 190) * 1024);
+
+        /* One whose mappings make no sense is not told apart; another's sum makes none either. */
+        put("/proc/118/smaps", "rubbish\n");
+        put("/proc/117/smaps", "1-2 rw-p 00000000 00:00 0 \nPss: 117 kB");
+        put("/proc/117/smaps_rollup", "rubbish\n");
+        assert_int_equal(hr_mapping_read(proc, pids, 20, HR_USEC_PER_SEC, &b), 0);
+        assert_int_equal(b.rest_bytes, 118 * 1024);
+        assert_int_equal(b.unread_count, 1);
+        assert_int_equal(sum_of(&b), (20 * 100 + 190 - 117) * 1024);
+
+        /* More text than is read: what came is told apart, the rest and who comes later is not. */
+        put_memory(119, "large", 1000, HR_MAPPING_TEXT_MAX / 1000);
+        assert_int_equal(hr_mapping_read(proc, pids, 20, HR_USEC_PER_SEC * 60, &b), 0);
+        assert_int_equal(b.processes[0].bytes, (uint64_t)1000 * 1024 * (HR_MAPPING_TEXT_MAX / 1000));
+        assert_true(b.bytes[HR_MAPPING_HEAP] > b.processes[0].bytes / 10 * 9);
+        assert_true(b.rest_bytes > (20 * 100 + 171 - 117) * 1024);
+        assert_int_equal(sum_of(&b), b.processes[0].bytes + (19 * 100 + 171 - 117) * 1024);
+
+        /* No time: nothing is known. More processes than are looked at. */
+        assert_int_equal(hr_mapping_read(proc, pids, 20, 0, &b), 0);
+        assert_int_equal(b.unread_count, 20);
+        assert_int_equal(b.process_count, 0);
+        assert_int_equal(hr_mapping_read(proc, pids, ELEMENTSOF(pids), HR_USEC_PER_SEC * 60, &b), 0);
+        assert_int_equal(b.unread_count, 1 + 5);
 }
 
 static void test_tree_overflow(void **state)
@@ -1764,6 +1852,14 @@ static void test_processes(void **state)
         const pid_t pids[] = {w.pid, 0x3fffffff};
         assert_int_equal(hr_process_pss("/proc", pids, 2, &n), 0);
         assert_true(n >= 8 * HR_MIB);
+        struct hr_breakdown b;
+        assert_int_equal(hr_mapping_read("/proc", pids, 2, HR_USEC_PER_SEC, &b), 0);
+        assert_int_equal(b.process_count, 1);
+        assert_string_equal(b.processes[0].name, "foo) Z 1 (");
+        assert_int_equal(sum_of(&b), b.processes[0].bytes);
+        assert_in_range(b.processes[0].bytes, n - n / 20, n + n / 20);
+        assert_true(b.bytes[HR_MAPPING_HEAP] >= 7 * HR_MIB && b.bytes[HR_MAPPING_STACK] > 0);
+        assert_true(b.bytes[HR_MAPPING_PROGRAM] > 0 && b.rest_bytes == 0 && b.unread_count == 0);
         assert_false(hr_process_is_python("/proc", w.pid));
         assert_int_equal(hr_process_is_way_in("/proc", w.pid, name, sizeof(name)), 0);
         assert_int_equal(hr_process_is_way_in("/proc", 1, name, sizeof(name)), 1);
@@ -2113,6 +2209,7 @@ int main(void)
                 fixture_test(test_each_pid_most),
                 fixture_test(test_tree_fixture),
                 fixture_test(test_tree_overflow),
+                fixture_test(test_mapping_fixture),
                 fixture_test(test_is_python),
                 fixture_test(test_way_in),
                 fixture_test(test_host),

@@ -66,11 +66,18 @@ def take_signals(o, data):
 
 
 def grow(o):
-    """Keeps all that it makes: --start MiB, then --rate MB/s (0: full speed) up to --to MiB, then --rest seconds."""
+    """
+    Keeps all that it makes: --start MiB, and once --go is there --rate MB/s (0: full speed) up to --to MiB, then --rest
+    seconds.
+    """
     data = Data(o.state)
     take_signals(o, data)
     if o.start:
         data.add(o.start * MIB)
+    if o.reached and o.go:
+        write(o.reached, f"{os.getpid()}\n")
+    while o.go and not os.path.exists(o.go):
+        time.sleep(0.02)
     started = time.monotonic() - (data.bytes / (o.rate * 1e6) if o.rate else 0)
     try:
         while rss_anon() < o.to * MIB:
@@ -194,7 +201,7 @@ def main():
     for option, kind, default in [("--start", int, 0), ("--to", int, 0), ("--rate", float, 0), ("--step", int, 1024), ("--rest", float, 0),
                                   ("--size", int, 8), ("--total", int, 256), ("--children", int, 6)]:
         parser.add_argument(option, type=kind, default=default)
-    for option in ("--state", "--folder", "--usr1", "--reached"):
+    for option in ("--state", "--folder", "--usr1", "--reached", "--go"):
         parser.add_argument(option, default="")
     for option in ("--stubborn", "--plain", "--return-zero"):
         parser.add_argument(option, action="store_true")

@@ -4,6 +4,8 @@
 
     analyse.py all FOLDER RESULT       everything at once
     analyse.py each FOLDER RESULT      one file at a time, in a function: the same result in a fraction of the memory
+    analyse.py cycles FOLDER RESULT    one file at a time too, but each in an object that refers to itself: garbage that
+                                       Python would collect some day, after many more such objects
 
 Saves what it has on SIGUSR1, so that a checkpoint is a file from which it could go on.
 """
@@ -34,6 +36,12 @@ def read(path):
     return values
 
 
+class Frame:
+    def __init__(self, path):
+        self.values = read(path)
+        self.view = self  # as a tree does whose children know their parent
+
+
 def analyse_one(path):
     return sum(read(path)[::512])  # the values are let go when the function returns
 
@@ -44,6 +52,8 @@ for path in files:
     if mode == "all":
         frames.append(read(path))
         sums.append(sum(frames[-1][::512]))
+    elif mode == "cycles":
+        sums.append(sum(Frame(path).values[::512]))
     else:
         sums.append(analyse_one(path))
     time.sleep(0.15)  # a real analysis would compute here

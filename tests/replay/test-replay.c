@@ -294,6 +294,7 @@ static void live(struct life *l, const struct replay_case *c)
         l->in.sample = &l->sample;
         l->in.means = (struct hr_means){.can_freeze = true,
                 .can_trim = true,
+                .trim_by = "reclaims what is cold",
                 .can_save = c->method,
                 .can_fuse = true,
                 .braked = !c->unbraked,
@@ -325,8 +326,8 @@ static void live(struct life *l, const struct replay_case *c)
                         now = freeze_usec;
                 }
                 uint64_t next = plan(l, now, born);
-                uint64_t threshold =
-                        hr_policy_next_threshold(&l->policy, &l->state.wall[0], p.used_bytes, c->limit_bytes);
+                uint64_t threshold = hr_policy_next_threshold(&l->policy, &l->state.wall[0],
+                        &(struct hr_candidate){.used_bytes = p.used_bytes, .limit_bytes = c->limit_bytes});
                 if (!c->unbraked)
                         next = crossing(f, now, next, threshold);
                 now = MAX(next, now + HR_USEC_PER_MSEC);

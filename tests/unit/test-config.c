@@ -121,7 +121,7 @@ static void test_defaults(void **state HR_UNUSED)
         assert_int_equal(p->hold_timeout_usec, 900 * HR_USEC_PER_SEC);
         assert_int_equal(p->hold_max_usec, 3 * 86400 * HR_USEC_PER_SEC);
         assert_int_equal(p->turn_usec, 60 * HR_USEC_PER_SEC);
-        assert_int_equal(p->checkpoint_method.method, HR_METHOD_NONE);
+        assert_int_equal(p->checkpoint_method.method, HR_METHOD_CHANNEL);
         assert_int_equal(p->checkpoint_deadline_usec, 120 * HR_USEC_PER_SEC);
         assert_string_equal(p->checkpoint_file, "");
         assert_int_equal(p->fuse, HR_FUSE_AUTO);
@@ -623,8 +623,8 @@ static void test_method(void **state HR_UNUSED)
                 {"no hook", "hook:", -EINVAL, 0, 0},
                 {"hook not absolute", "hook:save", -EINVAL, 0, 0},
                 {"capitals", "None", -EINVAL, 0, 0},
-                {"to come", "channel", -EOPNOTSUPP, 0, 0},
-                {"to come as well", "criu", -EOPNOTSUPP, 0, 0},
+                {"channel", "channel", 0, HR_METHOD_CHANNEL, 0},
+                {"to come", "criu", -EOPNOTSUPP, 0, 0},
                 {"too long", "hook:/" X50 X50 X50 X50 X50 X50, -ENAMETOOLONG, 0, 0},
         };
         char spelled[272];

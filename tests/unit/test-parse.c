@@ -155,6 +155,43 @@ static int smaps_rollup(const char *text, size_t size, struct values *ret)
         return r;
 }
 
+/* As a whole and line by line: the same comes out. What 00:1b has is in memory. */
+static int smaps(const char *text, size_t size, struct values *ret)
+{
+        static const uint64_t devices[] = {UINT64_C(0x1b)};
+        struct hr_smaps whole = {.devices = devices, .device_count = 1}, lines = whole;
+        int r = hr_parse_smaps(&whole, text, size), by_line = 0;
+
+        if (r == 0)
+                r = hr_parse_smaps_end(&whole);
+        for (size_t at = 0, length; at < size && by_line == 0; at += length) {
+                const char *newline = memchr(text + at, '\n', size - at);
+
+                length = newline ? (size_t)(newline + 1 - (text + at)) : size - at;
+                by_line = hr_parse_smaps(&lines, text + at, length);
+        }
+        if (by_line == 0)
+                by_line = hr_parse_smaps_end(&lines);
+        assert_int_equal(by_line, r);
+        if (r < 0)
+                return r;
+        assert_memory_equal(whole.bytes, lines.bytes, sizeof(whole.bytes));
+        *ret = (struct values){};
+        memcpy(ret->v, whole.bytes, sizeof(whole.bytes));
+        return 0;
+}
+
+static int tmpfs(const char *text, size_t size, struct values *ret)
+{
+        uint64_t devices[2] = {0};
+        int r = hr_parse_devices(text, size, "tmpfs", devices, ELEMENTSOF(devices));
+
+        if (r < 0)
+                return r;
+        *ret = (struct values){.v = {(uint64_t)r, devices[0], devices[1]}};
+        return 0;
+}
+
 static int pressure(const char *text, size_t size, struct values *ret)
 {
         struct hr_pressure p = {.some_total_usec = POISON};
@@ -263,6 +300,39 @@ static int pids(const char *text, size_t size, struct values *ret)
         "Pss_Anon:            116 kB\nPss_File:            208 kB\nPss_Shmem:             0 kB\n" \
         "Shared_Clean:       1540 kB\nAnonymous:           116 kB\nSwap:                  8 kB\n" \
         "SwapPss:               4 kB\nLocked:                0 kB\n"
+
+/* A mapping as Linux 6.18 has it, shortened; the numbers in kB. */
+#define MAP_FLAGS(header, pss, swap, flags)                                                               \
+        header "\nSize:               1024 kB\nRss:                 512 kB\nPss:        " #pss            \
+               " kB\nPss_Dirty:             0 kB\nPrivate_Dirty:       512 kB\nSwap:                  8 " \
+               "kB\nSwapPss:    " #swap " kB\nLocked:                0 kB\nTHPeligible:           0\n"    \
+               "VmFlags: " flags "\n"
+#define MAP(header, pss) MAP_FLAGS(header, pss, 0, "rd wr mr mw me ac ")
+#define BARE "00000000 00:00 0 "
+/* Program, heap, two threads' stacks, a library, data, three sorts of shared memory, the kernel's own. */
+#define SMAPS                                                                                      \
+        MAP("5590-5591 r--p 00000000 fe:00 10   /usr/bin/python3.11", 1)                           \
+        MAP("5591-5592 r-xp 00001000 fe:00 10   /usr/bin/python3.11", 2)                           \
+        MAP("5592-5593 rw-p 00002000 fe:00 10   /usr/bin/python3.11", 4)                           \
+        MAP("5593-5594 rw-p " BARE, 8)                                                             \
+        MAP_FLAGS("5600-5700 rw-p " BARE "                [heap]", 1000, 24, "rd wr mr mw me ac ") \
+        MAP_FLAGS("7000-7001 ---p " BARE, 0, 0, "mr mw me nh ")                                    \
+        MAP_FLAGS("7001-7800 rw-p " BARE, 16, 0, "rd wr mr mw me ac nh ")                          \
+        MAP("7800-7900 rw-p " BARE "    [anon: glibc: pthread stack: 4711]", 32)                   \
+        MAP("7a00-7a01 r--p 00000000 fe:00 11   /usr/lib/libc.so.6", 64)                           \
+        MAP("7a01-7a02 rw-p " BARE "    [anon: glibc: malloc arena]", 128)                         \
+        MAP("7a02-7a03 r-xp 00001000 fe:00 11   /usr/lib/libc.so.6", 256)                          \
+        MAP("7b00-7c00 r--s 00000000 fe:00 12   /home/ana/frames of may.npy", 2048)                \
+        MAP("7c00-7c01 rw-s 00000000 00:19 13   /dev/shm/psm_1a2b (deleted)", 1)                   \
+        MAP("7c01-7c02 rw-s 00000000 00:01 14   /SYSV00000000 (deleted)", 2)                       \
+        MAP("7c02-7c03 rw-s 00000000 00:01 15   /memfd:arrow (deleted)", 4)                        \
+        MAP("7c03-7c04 rw-s 00000000 00:01 16   /dev/zero (deleted)", 8)                           \
+        MAP("7c04-7c05 rw-s 00000000 00:1b 17   /tmp/plasma", 16)                                  \
+        MAP("7ffe-7fff rw-p " BARE "                          [stack]", 512)                       \
+        MAP("ffffffffff600000-ffffffffff601000 --xp " BARE "             [vsyscall]", 0)
+#define SMAPS_HEAP_KIB (8 + 1000 + 128)
+#define SMAPS_STACK_KIB (16 + 32 + 512)
+#define SMAPS_PROGRAM_KIB (1 + 2 + 4 + 64 + 256)
 
 #define PID_STAT_TAIL                                                                                       \
         "20264 20264 19420 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 84160 3133440 394 18446744073709551615 " \
@@ -486,6 +556,70 @@ static const struct row rows[] = {
         BAD("smaps_rollup, negative", smaps_rollup, "Pss: -1 kB\nSwapPss: 0 kB\n"),
         BAD("smaps_rollup, empty", smaps_rollup, ""),
 
+        OK("smaps", smaps, SMAPS, SMAPS_HEAP_KIB * 1024, SMAPS_STACK_KIB * 1024, SMAPS_PROGRAM_KIB * 1024,
+                2048 * 1024, 31 * 1024, 24 * 1024),
+        OK("smaps, behind a guard but not marked", smaps, MAP("1-2 ---p " BARE, 0) MAP("2-3 rw-p " BARE, 4),
+                4096),
+        OK("smaps, marked but away from the guard", smaps,
+                MAP("1-2 ---p " BARE, 0) MAP_FLAGS("3-4 rw-p " BARE, 4, 0, "rd wr nh"), 4096),
+        OK("smaps, a guard behind a guard", smaps,
+                MAP("1-2 ---p " BARE, 0) MAP_FLAGS("2-3 ---p " BARE, 4, 0, "mr nh"), 4096),
+        OK("smaps, two files called alike", smaps,
+                MAP("1-2 r-xp 0 fe:00 1 /a", 4) MAP("2-3 r--p 0 fe:00 2 /a", 8), 0, 0, 4096, 8192),
+        OK("smaps, a file called like the heap", smaps, MAP("1-2 rw-p 0 fe:00 1   /tmp/x [heap]", 4), 0, 0, 0,
+                4096),
+        OK("smaps, a file called like shared memory", smaps, MAP("1-2 rw-p 0 fe:00 1   /tmp/dev/shm/x", 4), 0,
+                0, 0, 4096),
+        OK("smaps, a file called like a field", smaps,
+                MAP("1-2 rw-p 0 fe:00 1   /Pss: 99 kB\\012Pss: 99 kB", 4), 0, 0, 0, 4096),
+        OK("smaps, escape codes and no UTF-8", smaps, MAP("1-2 r-xp 0 fe:00 1   /a\x1b[31m)\xff\x7f", 4), 0,
+                0, 4096),
+        OK("smaps, no name, an inode", smaps, MAP("1-2 rw-s 0 00:05 1 ", 4), 0, 0, 0, 4096),
+        OK("smaps, named shared memory", smaps, MAP("1-2 rw-s 0 00:01 1 [anon_shmem:x]", 4), 0, 0, 0, 0,
+                4096),
+        OK("smaps, the sum of huge ones stays", smaps,
+                MAP("1-2 rw-p " BARE, 18014398509481983) MAP("2-3 rw-p " BARE, 18014398509481983),
+                UINT64_MAX),
+        BAD("smaps, empty", smaps, ""),
+        BAD("smaps, a header alone", smaps, "1-2 rw-p " BARE "\n"),
+        BAD("smaps, ends before SwapPss", smaps, "1-2 rw-p " BARE "\nPss: 1 kB\n"),
+        BAD("smaps, ends before its flags", smaps, "1-2 rw-p " BARE "\nPss: 1 kB\nSwapPss: 0 kB\n"),
+        BAD("smaps, no Pss in the first", smaps, "1-2 rw-p " BARE "\nVmFlags: rd\n" MAP("2-3 rw-p " BARE, 1)),
+        BAD("smaps, a field before any mapping", smaps, "Pss: 1 kB\n" MAP("1-2 rw-p " BARE, 1)),
+        BAD("smaps, repeated field", smaps, MAP("1-2 rw-p " BARE, 1) "Pss:  1 kB\n"),
+        BAD("smaps, repeated mapping", smaps, MAP("1-2 rw-p " BARE, 1) MAP("1-2 rw-p " BARE, 1)),
+        BAD("smaps, overlapping", smaps, MAP("1-3 rw-p " BARE, 1) MAP("2-4 rw-p " BARE, 1)),
+        BAD("smaps, backwards", smaps, MAP("3-4 rw-p " BARE, 1) MAP("1-2 rw-p " BARE, 1)),
+        BAD("smaps, of no length", smaps, MAP("2-2 rw-p " BARE, 1)),
+        BAD("smaps, negative", smaps, MAP("1-2 rw-p " BARE, -1)),
+        BAD("smaps, no unit", smaps, "1-2 rw-p " BARE "\nPss: 1\nSwapPss: 0 kB\nVmFlags: rd\n"),
+        ERROR("smaps, huge", smaps, MAP("1-2 rw-p " BARE, 18014398509481984), -ERANGE),
+        ERROR("smaps, very huge", smaps, MAP("1-2 rw-p " BARE, 99999999999999999999), -ERANGE),
+        ERROR("smaps, huge address", smaps, MAP("1-10000000000000000 rw-p " BARE, 1), -ERANGE),
+        ERROR("smaps, huge inode", smaps, MAP("1-2 rw-p 0 fe:00 99999999999999999999 /a", 1), -ERANGE),
+        BAD("smaps, unknown modes", smaps, MAP("1-2 rwzp " BARE, 1)),
+        BAD("smaps, modes cut off", smaps, "1-2 rw\n"),
+        BAD("smaps, no device", smaps, MAP("1-2 rw-p 0 fe 1 /a", 1)),
+        BAD("smaps, no inode", smaps, MAP("1-2 rw-p 0 fe:00 /a", 1)),
+        BAD("smaps, rubbish behind the inode", smaps, MAP("1-2 rw-p 0 fe:00 1x /a", 1)),
+        BAD("smaps, empty line", smaps, "\n" MAP("1-2 rw-p " BARE, 1)),
+        BAD("smaps, rubbish", smaps, MAP("1-2 rw-p " BARE, 1) "?\n"),
+        BAD("smaps, a field without a colon", smaps, MAP("1-2 rw-p " BARE, 1) "Pss\n"),
+        WITH_NUL("smaps, NUL", smaps, MAP("1-2 rw-p 0 fe:00 1   /a\0b", 1)),
+
+        OK("tmpfs", tmpfs, MOUNTS_HYBRID, 1, 28),
+        OK("tmpfs, more than there is room for", tmpfs,
+                "1 2 0:3 / /a rw - tmpfs x rw\n1 2 7:4 / /b rw master:1 - tmpfs x rw\n1 2 0:5 / /c rw - "
+                "tmpfs x rw\n",
+                3, 3, UINT64_C(7) << 32 | 4),
+        OK("tmpfs, none", tmpfs, "1 2 0:3 / /m rw - ext4 tmpfs rw\n", 0),
+        BAD("tmpfs, no device", tmpfs, "1 2 0 / /m rw - tmpfs x rw\n"),
+        BAD("tmpfs, rubbish behind the device", tmpfs, "1 2 0:3x / /m rw - tmpfs x rw\n"),
+        BAD("tmpfs, negative", tmpfs, "1 2 0:-3 / /m rw - tmpfs x rw\n"),
+        BAD("tmpfs, cut off", tmpfs, "1 2 0:3 / /m rw - tmpfs x rw"),
+        BAD("tmpfs, empty", tmpfs, ""),
+        WITH_NUL("tmpfs, NUL", tmpfs, "1 2 0:3 / /m\0 rw - tmpfs x rw\n"),
+
         PATH("cgroup, v2 on a hybrid host", cgroup_v2, CGROUP_HYBRID, "/user.slice/u"),
         PATH("cgroup, memory", cgroup_memory, CGROUP_HYBRID, "/jobs/x:y"),
         PATH("cgroup, systemd", cgroup_systemd, CGROUP_HYBRID, "/a/b"),
@@ -672,12 +806,14 @@ static void this_machine(void **state HR_UNUSED)
                 {"/proc/self/status", pid_status},
                 {"/proc/2/status", pid_status},
                 {"/proc/self/smaps_rollup", smaps_rollup},
+                {"/proc/self/smaps", smaps},
+                {"/proc/self/mountinfo", tmpfs},
                 {"/proc/pressure/memory", pressure},
                 {"/sys/fs/cgroup/memory/memory.stat", stat1},
                 {"/sys/fs/cgroup/memory/memory.oom_control", oom_control},
                 {"/sys/fs/cgroup/memory/memory.usage_in_bytes", number},
         };
-        static char text[65536];
+        static char text[4 << 20]; /* sanitizers have many mappings */
 
         TEST_ROWS(file, files)
         {

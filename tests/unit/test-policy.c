@@ -28,6 +28,7 @@ enum { /* what differs from a job that can be frozen, trimmed and fused, in a gr
         UNBRAKED = 1 << 4,
         WAY_IN = 1 << 5,
         ROOM = 1 << 6,
+        STANDS_BACK = 1 << 7, /* its own processes can be asked, and its limit raised meanwhile */
 };
 
 enum { /* what differs in a look */
@@ -94,6 +95,8 @@ static void job_init(struct job *j, const char *name, const char *policy, const 
                 .observe_only = means & WAY_IN,
                 .can_freeze = !(means & (NO_FREEZE | WAY_IN)),
                 .can_trim = !(means & NO_TRIM),
+                .trim_by = "reclaims what is cold",
+                .can_stand_back = means & STANDS_BACK,
                 .can_save = means & CAN_SAVE,
                 .can_fuse = !(means & NO_FUSE),
                 .braked = !(means & UNBRAKED),
@@ -127,7 +130,7 @@ static void describe(struct job *j)
         static const char *const phases[HR_PHASE_COUNT] = {
                 "watch", "brake", "save", "held", "interrupt", "terminate", "kill"};
         static const char *const actions[] = {"freeze", "raise", "trim", "save", "fuse", "unfuse",
-                "interrupt", "terminate", "thaw", "kill"};
+                "interrupt", "terminate", "thaw", "kill", "stand back"};
         const struct hr_decision *d = &j->decision;
         char did[120] = "", notes[240] = "";
 
@@ -201,6 +204,7 @@ static void look(struct job *j, const char *name, const struct look *l)
                 l->save == HR_SAVE_FAILED ? "exit status 1" : "");
         bool can_trim = j->in.means.can_trim;
         j->in.means.can_trim &= !(l->flags & BUSY);
+        j->in.means.trim_is_asked = l->flags & BUSY;
 
         hr_policy_step(&j->state, &j->in, &j->decision);
 
@@ -266,6 +270,30 @@ static void climbs(void **state HR_UNUSED)
                                 {100, 8001, 10, "watch trim - -", BUSY},
                                 {100, 8002, 10, "watch trim - trim:done", TRIMMED},
                                 {100, 8003, 10, "watch trim - -"}}},
+                {"a trim that paid may be done again at once, and is told of once in a cool-down",
+                        .looks = {{1000, 8000, 10, "watch trim trim notice:done,trim:started"},
+                                {100, 3000, 0, "watch ok - trim:done", TRIMMED},
+                                {2000, 7100, 10, "watch notice - -"}, {2000, 8100, 10, "watch trim trim -"},
+                                {100, 3000, 0, "watch ok - -", TRIMMED},
+                                {2000, 8600, 10, "watch trim trim -"},
+                                {100, 7100, 0, "watch notice - -", TRIMMED},
+                                {MIN_, 8100, 10, "watch trim trim trim:started"},
+                                {100, 3000, 0, "watch ok - trim:done", TRIMMED}}},
+                {"one that did not pay is spent until the stage is left",
+                        .looks = {{1000, 8000, 10, "watch trim trim notice:done,trim:started"},
+                                {100, 7900, 0, "watch trim - trim:done", TRIMMED},
+                                {MIN_, 8100, 10, "watch trim - -"}}},
+                {"one that jumps to its wall is asked for its garbage before it is held",
+                        .means = STANDS_BACK,
+                        .looks = {{1000, 9500, 2000,
+                                          "watch trim trim notice:done,checkpoint:passed over,trim:started"},
+                                {20, 9702, 2000, NULL, BUSY},
+                                {2, 9790, 2000, "watch trim stand back -", BUSY},
+                                {5, 9900, 2000, "watch trim stand back -", BUSY},
+                                {3, 3000, 0, "watch ok - trim:done", TRIMMED}, {1000, 9600, 2000, NULL},
+                                {100, 9720, 5000, NULL, BUSY},
+                                {5, 9990, 5000, "watch trim stand back -", BUSY},
+                                {250, 10400, 5000, "held hold freeze freeze:done", BUSY}}},
                 {"notice by time",
                         .looks = {{1000, 1900, 500, "watch ok - -"}, /* below a fifth nobody is told */
                                 {1000, 3999, 100, "watch ok - -"},   /* 60.01 s */
@@ -927,6 +955,12 @@ static void reasons(void **state HR_UNUSED)
         assert_null(strstr(j.decision.notes[0].reason, "pace"));
 }
 
+#define of(s, used, limit)                                                  \
+        (struct hr_candidate)                                               \
+        {                                                                   \
+                .source = (s), .used_bytes = (used), .limit_bytes = (limit) \
+        }
+
 /* ---- thresholds and weights ---- */
 
 static void thresholds(void **state HR_UNUSED)
@@ -959,11 +993,12 @@ static void thresholds(void **state HR_UNUSED)
                 job_init(&j, row->name, NULL, row->keys, 0);
                 j.state.wall[0].rehold_bytes = row->rehold * HR_MIB;
                 EXPECT_UINT(row->name,
-                        hr_policy_next_threshold(&j.policy, &j.state.wall[0], row->used * HR_MIB, LIMIT),
+                        hr_policy_next_threshold(
+                                &j.policy, &j.state.wall[0], &of(HR_SOURCE_OWN, row->used * HR_MIB, LIMIT)),
                         row->wanted ? row->wanted * HR_MIB : HR_BYTES_NONE);
                 EXPECT_UINT(row->name,
-                        hr_policy_next_threshold(
-                                &j.policy, &j.state.wall[0], row->used * HR_MIB, HR_BYTES_NONE),
+                        hr_policy_next_threshold(&j.policy, &j.state.wall[0],
+                                &of(HR_SOURCE_OWN, row->used * HR_MIB, HR_BYTES_NONE)),
                         HR_BYTES_NONE);
         }
 
@@ -972,12 +1007,63 @@ static void thresholds(void **state HR_UNUSED)
         job_init(&j, "random", NULL, NULL, 0);
         for (int i = 0; i < 100000; i++) { /* never behind, never past the limit, odd limits too */
                 uint64_t limit = test_random_size(&r) >> 1, used = test_random_size(&r) >> 1;
-                uint64_t next = hr_policy_next_threshold(&j.policy, &j.state.wall[0], used, limit);
+                uint64_t next = hr_policy_next_threshold(
+                        &j.policy, &j.state.wall[0], &of(HR_SOURCE_OWN, used, limit));
                 if (next != HR_BYTES_NONE)
                         assert_true(next >= used && (next <= limit || used >= limit));
                 else
                         assert_true(used >= limit / 10000 * 7000);
         }
+}
+
+/* A limit that is shared leaves room for the end of a job: 4 MiB, but not below 95.5 %. */
+static void shared_room(void **state HR_UNUSED)
+{
+        static const struct {
+                const char *name;
+                enum hr_source source;
+                uint64_t limit, wanted; /* MiB, a hundredth of it */
+        } rows[] = {
+                {"its own", HR_SOURCE_OWN, 100, 9700},
+                {"a small slice", HR_SOURCE_ANCESTOR, 100, 9600},
+                {"a tiny slice", HR_SOURCE_ANCESTOR, 50, 4775},
+                {"a large slice", HR_SOURCE_ANCESTOR, 400, 38800},
+                {"the host", HR_SOURCE_HOST, 100, 9600},
+        };
+
+        TEST_ROWS(row, rows)
+        {
+                struct hr_wall wall = {0};
+                struct hr_policy p;
+                struct job j;
+                job_init(&j, row->name, NULL, NULL, 0);
+                p = j.policy;
+                uint64_t limit = row->limit * HR_MIB;
+                uint64_t next =
+                        hr_policy_next_threshold(&p, &wall, &of(row->source, limit / 10000 * 9500, limit));
+                EXPECT_UINT(row->name, (next + HR_MIB / 200) * 100 / HR_MIB, row->wanted);
+        }
+}
+
+/* A checkpoint that asks for more time gets what a hold would wait, in all. */
+static void extends(void **state HR_UNUSED)
+{
+        struct job j;
+        job_init(&j, "extends", NULL, "checkpoint_deadline=2min hold_timeout=15min", 0);
+        uint64_t begin = j.now_usec, minute = 60 * HR_USEC_PER_SEC;
+
+        assert_int_equal(
+                hr_policy_extend_save(&j.state, &j.policy, begin, minute), 0); /* none is under way */
+        j.state.phase = HR_PHASE_SAVE;
+        j.state.save_usec = begin;
+        j.state.deadline_usec = begin + 2 * minute;
+        EXPECT_UINT("less", hr_policy_extend_save(&j.state, &j.policy, begin, minute), begin + 2 * minute);
+        EXPECT_UINT("more", hr_policy_extend_save(&j.state, &j.policy, begin + minute, 5 * minute),
+                begin + 6 * minute);
+        EXPECT_UINT("too much", hr_policy_extend_save(&j.state, &j.policy, begin + minute, 60 * minute),
+                begin + 15 * minute);
+        EXPECT_UINT("for ever", hr_policy_extend_save(&j.state, &j.policy, begin, UINT64_MAX),
+                begin + 15 * minute);
 }
 
 static void weights(void **state HR_UNUSED)
@@ -1078,6 +1164,8 @@ int main(void)
                 cmocka_unit_test(asked),
                 cmocka_unit_test(reasons),
                 cmocka_unit_test(thresholds),
+                cmocka_unit_test(shared_room),
+                cmocka_unit_test(extends),
                 cmocka_unit_test(weights),
                 cmocka_unit_test(random_lives),
         };

@@ -32,7 +32,7 @@ packages=(
 	"$cgroup_library" libinih1
 )
 # A program built here runs in a guest of the same suite only; in another it is built in the guest.
-[ "$suite" = "$host_suite" ] || packages+=(gcc libc6-dev make pkg-config libsystemd-dev libcgroup-dev libinih-dev)
+[ "$suite" = "$host_suite" ] || packages+=(gcc libc6-dev make pkg-config libsystemd-dev libcgroup-dev libinih-dev libncurses-dev)
 
 # A second image has a name of its own, so that neither replaces the other.
 name=$suite
