@@ -262,7 +262,7 @@ static void read_saved(struct hr_call *call, struct hr_call_list *events, struct
 {
         if (!hr_saved_any())
                 return;
-        if (events->count == 0)
+        if (events->count == 0 && !events->reply)
                 (void)hr_call_events(call, events); /* without them: those alone that somebody waited for */
         (void)hr_saved_read(events, ret);           /* no memory: the jobs that run are shown */
 }

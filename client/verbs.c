@@ -122,7 +122,6 @@ static const struct {
         {"log", "events", NULL},
         {"logs", "events", NULL},
         {"history", "events", NULL},
-        {"why", "events", NULL},
         {"policies", "policy", NULL},
         {"check", "doctor", NULL},
 };

@@ -192,10 +192,20 @@ void hr_watch_limit(struct hr_manager *m, struct hr_job *job, const struct hr_ma
         (void)hr_errands_ask(m, &q, job, NULL, NULL); /* a failure is told as the job's event */
 }
 
+/* A group that was made for a job that `run` starts (act/place): that job is about to come, with its own
+ * rule. */
+static bool is_placed(const char *path)
+{
+        for (const char *at = strstr(path, "/headroom-j"); at; at = strstr(at + 1, "/headroom-j"))
+                if (at[11] >= '0' && at[11] <= '9')
+                        return true;
+        return false;
+}
+
 static void appeared(const char *path, void *userdata)
 {
         struct hr_manager *m = userdata;
-        if (m->config->match_count == 0 || strlen(path) >= HR_PATH_MAX)
+        if (m->config->match_count == 0 || strlen(path) >= HR_PATH_MAX || is_placed(path))
                 return;
         if (waiting_count == waiting_size && waiting_size < WAITING_MAX) {
                 size_t size = MAX(2 * waiting_size, 64U);

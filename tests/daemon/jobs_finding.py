@@ -185,6 +185,18 @@ def match_locked(s):
     program.wait()
 
 
+@scenario("cgroup")
+def match_leaves_what_is_placed(s):
+    """A group that is made for a `run` is that job's, also while it has not come yet: no rule takes it for found."""
+    s.daemon(f"[match tests]\ncgroup = {s.memory}/*\npolicy = default\nlimit = 72M\n")
+    placed, found = s.make_group("headroom-j4711-1"), s.make_group("headroom-jobs")
+    for group in (placed, found):
+        s.popen(["/bin/sleep", "60"], group=group)
+    wait_until("the other is found", lambda: [j for j in s.jobs() if j["cgroup"] == found], detail=s.log)
+    time.sleep(0.5)
+    same("this one is not", [j["cgroup"] for j in s.jobs()], [found])
+
+
 @scenario("cgroup", "process")
 def match_of_a_run(s):
     """A rule reaches a job started with `run`: its policy unless another is asked for, its limit, and its lock."""
