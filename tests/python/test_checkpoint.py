@@ -158,7 +158,9 @@ class Checkpoint(Case):
                 peer.say("checkpoint %f" % (time.time() + 5))
                 self.assertEqual(peer.line(), "need 60.000")
                 self.assertRegex(peer.ask("trim"), "^trimmed ")
+                # Each request is answered, in order: the former, which the daemon gave up, and the one that it waits for.
                 peer.say("checkpoint %f" % (time.time() + 5))
+                self.assertEqual(peer.line(), "failed it was still saving when asked again")
                 self.assertEqual(peer.line(), "checkpointed " + self.path("b"))
                 self.assertTrue(peer.says_nothing())
                 self.assertEqual(self.finish(job), "True\nTrue\n")
@@ -293,7 +295,7 @@ class Status(Case):
     def ask(self, answer):
         job = self.job(
             BEGIN + "begin = time.monotonic(); print(headroom.status()); assert time.monotonic() - begin < 2\n",
-            options=("-X", "dev", "-W", "error"),
+            options=("-W", "error"),
         )
         peer = self.daemon.accept()
         if peer.line() != "hello headroom/1":  # the hook itself

@@ -165,7 +165,7 @@ class Cost(Case):
 
 class Unnoticed(Case):
     def test_exit_status_and_silence(self):
-        """Every way to end gives the status that it gives without the hook, in no more time, with -X dev as well."""
+        """Every way to end gives the status that it gives without the hook, in no more time."""
         endings = {
             "pass": 0,
             "raise SystemExit(3)": 3,
@@ -181,8 +181,15 @@ class Unnoticed(Case):
         for ending, status in endings.items():
             with self.subTest(ending):
                 begin = time.monotonic()
-                self.finish(self.job(ending, options=("-X", "dev", "-W", "error")), status)
+                self.finish(self.job(ending, options=("-W", "error")), status)
                 self.assertLess(time.monotonic() - begin, 5)
+
+    def test_debug_allocators(self):
+        """With Python's debug allocators there is no helper: see has_debug_allocator."""
+        count = "import os, time; time.sleep(0.5); print(len(os.listdir('/proc/self/task')))"
+        for options, environment, wanted in (((), {}, "2"), (("-X", "dev"), {}, "1"), ((), {"PYTHONMALLOC": "debug"}, "1")):
+            with self.subTest(options or environment):
+                self.assertEqual(self.finish(self.job(count, options=options, environment={**self.environment(), **environment})), wanted + "\n")
 
     def test_end_during_trims(self):
         """The interpreter ends while trims come in."""

@@ -323,11 +323,10 @@ static void test_problems(void **state HR_UNUSED)
                 {"fuse", TEXT("[policy a]\nfuse = python\n"), 1, 0,
                         "2: [policy a] fuse = python: not accepted, takes auto, yes or no\n"},
                 {"method", TEXT("[policy a]\ncheckpoint_method = signal:KILL\n"), 1, 0,
-                        "2: [policy a] checkpoint_method = signal:KILL: not accepted, takes none, "
-                        "signal:NAME, "
-                        "signal:B:NAME or hook:/PATH\n"},
+                        "2: [policy a] checkpoint_method = signal:KILL: not accepted, takes channel, "
+                        "signal:NAME, signal:B:NAME, hook:/PATH or none\n"},
                 {"method to come", TEXT("[policy a]\ncheckpoint_method = criu\n"), 1, 0,
-                        "2: [policy a] checkpoint_method = criu: not supported, takes none, "},
+                        "2: [policy a] checkpoint_method = criu: not supported, takes channel, "},
                 {"hook not absolute", TEXT("[policy a]\non_end = mail\n"), 1, 0,
                         "2: [policy a] on_end = mail: not accepted, takes an absolute path, or nothing\n"},
                 {"file not absolute", TEXT("[policy a]\ncheckpoint_file = ~/state\n"), 1, 0,
