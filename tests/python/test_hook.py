@@ -189,7 +189,8 @@ class Unnoticed(Case):
         count = "import os, time; time.sleep(0.5); print(len(os.listdir('/proc/self/task')))"
         for options, environment, wanted in (((), {}, "2"), (("-X", "dev"), {}, "1"), ((), {"PYTHONMALLOC": "debug"}, "1")):
             with self.subTest(options or environment):
-                self.assertEqual(self.finish(self.job(count, options=options, environment={**self.environment(), **environment})), wanted + "\n")
+                job = self.job(count, options=options, environment={**self.environment(), **environment})
+                self.assertEqual(self.finish(job), wanted + "\n")
 
     def test_end_during_trims(self):
         """The interpreter ends while trims come in."""
