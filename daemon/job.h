@@ -56,6 +56,7 @@ struct hr_job {
         uint64_t limit_max_bytes; /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
         struct hr_host *host;     /* borrowed: its swap is a job's too */
         uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
+        uint64_t close_up_usec;   /* its limit, which stands back, is not tried again before */
         bool outran;              /* it came to stand above its limit, which stood back, and that was told */
         uint64_t granted_from_bytes; /* its limit before a reserve was granted for its handlers; 0: none is */
         uint64_t swap_max_bytes;
@@ -109,6 +110,7 @@ struct hr_job {
         bool freeze_fresh;           /* that is a freeze, of a job that ran: without it, it runs */
         uint64_t freeze_usec;        /* when it was asked for; 0: it is complete and told, or there is none */
         uint64_t freeze_failed_usec; /* when one failed last; 0: never */
+        struct hr_command *limiting; /* a limit asked for while the helper sets another; NULL: none */
         struct hr_command *leaving;  /* detach, answered once it is thawed; NULL: none */
 
         uint64_t oom_kills;

@@ -333,6 +333,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
 void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
 {
         uint32_t slot = job->card->slot;
+        hr_verbs_forget(m, job);
         hr_enact_forget(m, job);
         (void)hr_state_remove(m->runtime_dir, job->id); /* ENOENT: there never was one */
         hr_shared_detach(m, job);

@@ -168,6 +168,7 @@ void hr_verbs_known(struct hr_manager *m, struct hr_command *command, const stru
 /* A job that is to be detached has been thawed, or could not be (r), or has ended (-ESRCH). With 0 it is gone
  * after this. */
 void hr_verbs_thawed(struct hr_manager *m, struct hr_job *job, int r);
+void hr_verbs_forget(struct hr_manager *m, struct hr_job *job); /* it goes: who waits for it is answered */
 void hr_verbs_limited(struct hr_manager *m, struct hr_command *command, struct hr_job *job,
         const struct hr_helper_answer *answer);
 void hr_verbs_mapped(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);

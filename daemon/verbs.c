@@ -426,6 +426,7 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
 {
         char a[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t before = job->own_limit_bytes;
+        bool closes_up = !c && hr_job_stands_back(job) && bytes == before;
 
         if (job->owned && !job->armed.limit) { /* a release takes off what was set by us */
                 job->armed.limit = true;
@@ -437,8 +438,10 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
         job->outran = false;
         job->own_limit_bytes = bytes;
         job->limits_usec = 0;
-        snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));
-        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "done", reason);
+        if (!closes_up) { /* it is what everybody was told all the time */
+                snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "done", reason);
+        }
         bool held = job->armed.frozen;
         job->ask = bytes > before || (c && c->verb == HR_VERB_RESUME) ? HR_ASK_ROOM : HR_ASK_NOTHING;
         hr_ladder_look(m, job, hr_now_usec(), true); /* may end the job: it is not touched after this */
@@ -469,8 +472,12 @@ static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
                 limit_set(m, c, job, c->limit_bytes); /* the command is the bus thread's again after this */
                 return;
         }
-        if (job->limit_busy) {
+        if (job->limit_busy && job->limiting) {
                 answer(m, c, -EBUSY, "%s: its limit is being changed just now; try again", NAMED(job));
+                return;
+        }
+        if (job->limit_busy) { /* its turn comes when that stands */
+                job->limiting = c;
                 return;
         }
         memset(&q, 0, sizeof(q));
@@ -485,26 +492,53 @@ static void verb_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
                 job->limit_busy = true;
 }
 
+#define CLOSE_UP_AGAIN_USEC HR_USEC_PER_SEC /* chosen: each try is an errand of the helper */
+
+static void limit_refused(
+        struct hr_manager *m, struct hr_command *c, struct hr_job *job, const struct hr_helper_answer *a)
+{
+        char reason[HR_REASON_MAX];
+
+        if (!c && hr_job_stands_back(job)) { /* its old limit: tried again */
+                job->close_up_usec = hr_now_usec() + CLOSE_UP_AGAIN_USEC;
+                return;
+        }
+        snprintf(reason, sizeof(reason), "its limit could not be set: %s",
+                a->text[0] ? a->text : strerror(-a->result));
+        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "failed", reason);
+        if (c)
+                answer(m, c, a->result, "%s: %s", NAMED(job), reason);
+}
+
 void hr_verbs_limited(
         struct hr_manager *m, struct hr_command *c, struct hr_job *job, const struct hr_helper_answer *a)
 {
-        if (job)
-                job->limit_busy = false;
+        char id[HR_ID_MAX];
+
         if (!job) {
                 if (c)
                         answer(m, c, -ESRCH, "%s ended while its limit was being set", c->job);
                 return;
         }
-        if (a->result < 0) {
-                char reason[HR_REASON_MAX];
-                snprintf(reason, sizeof(reason), "its limit could not be set: %s",
-                        a->text[0] ? a->text : strerror(-a->result));
-                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "failed", reason);
-                if (c)
-                        answer(m, c, a->result, "%s: %s", NAMED(job), reason);
-                return;
-        }
-        limit_set(m, c, job, a->bytes);
+        uint32_t slot = job->card->slot;
+        snprintf(id, sizeof(id), "%s", job->id);
+        job->limit_busy = false;
+        if (a->result < 0)
+                limit_refused(m, c, job, a);
+        else
+                limit_set(m, c, job, a->bytes);
+        job = hr_manager_job(m, slot, id);
+        if (job && job->limiting && !job->limit_busy)
+                verb_limit(m, TAKE_PTR(job->limiting), job);
+}
+
+void hr_verbs_forget(struct hr_manager *m, struct hr_job *job)
+{
+        if (job->leaving)
+                hr_verbs_thawed(m, job, -ESRCH);
+        struct hr_command *c = TAKE_PTR(job->limiting);
+        if (c)
+                answer(m, c, -ESRCH, "%s has ended", c->job);
 }
 
 /* ---- what the owner asks of the ladder ---- */

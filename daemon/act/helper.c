@@ -222,11 +222,23 @@ static int do_map(struct helper *h, const struct hr_helper_request *q, struct hr
 static int do_limit(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
 {
         const struct hr_placement *p = &q->placement;
+        bool foreign = !p->owned && p->unit[0] && hr_unit_systemd_runs();
+        int r = 0;
+
         a->bytes = q->bytes;
-        if (!p->owned && p->unit[0] && hr_unit_systemd_runs())
-                return hr_unit_set_limit(h->user_daemon, p->unit, q->bytes, a->text, sizeof(a->text));
-        return p->kind == HR_KIND_CGROUP2 ? hr_limit_write2(h->hierarchy.memory, p->cgroup, q->bytes)
-                                          : hr_limit_write1(h->hierarchy.memory, p->cgroup, q->bytes);
+        if (p->kind == HR_KIND_CGROUP2 && foreign)
+                r = hr_limit_make_room(h->hierarchy.memory, p->cgroup, q->bytes);
+        else if (p->kind == HR_KIND_CGROUP2)
+                r = hr_limit_write2(h->hierarchy.memory, p->cgroup, q->bytes);
+        else if (!foreign)
+                r = hr_limit_write1(h->hierarchy.memory, p->cgroup, q->bytes);
+        if (r == -EBUSY)
+                snprintf(a->text, sizeof(a->text),
+                        "more than that is in use, and can't be dropped just now (cache that is busy, or "
+                        "not yet on its disk)");
+        if (r == 0 && foreign)
+                r = hr_unit_set_limit(h->user_daemon, p->unit, q->bytes, a->text, sizeof(a->text));
+        return r;
 }
 
 static int do_next_id(struct helper *h, const struct hr_helper_request *q)

@@ -99,9 +99,33 @@ static int write_number(const char *mount, const char *path, const char *file, u
         return hr_cgroup_write(dir, file, spell(text, bytes));
 }
 
+/* Growth between the last look and the write, in which a job may run: a 128th is most of the 2 % that a limit
+ * leaves at least. */
+#define ROOM_SHARE 128
+
+int hr_limit_make_room(const char *memory_mount, const char *path, uint64_t limit_bytes)
+{
+        uint64_t current = 0, wanted = limit_bytes - limit_bytes / ROOM_SHARE;
+
+        _close_ int dir = open_group(memory_mount, path);
+        if (dir < 0)
+                return dir;
+        int r = hr_sense_read_number_at(dir, "memory.current", &current);
+        if (r == 0 && current > wanted) {
+                char text[HR_TEXT_SIZE_MAX];
+                r = hr_cgroup_write(dir, "memory.reclaim", spell(text, current - wanted));
+                if (r == 0 || r == -EAGAIN) /* EAGAIN: not all of it, which may do */
+                        r = hr_sense_read_number_at(dir, "memory.current", &current);
+        }
+        if (r == -ENOENT) /* before Linux 5.19: the kernel's own reclaim must do, which drops clean cache */
+                return 0;
+        return r > 0 ? -ENODEV : r < 0 ? r : current > wanted ? -EBUSY : 0;
+}
+
 int hr_limit_write2(const char *memory_mount, const char *path, uint64_t limit_bytes)
 {
-        return write_number(memory_mount, path, "memory.max", limit_bytes);
+        int r = hr_limit_make_room(memory_mount, path, limit_bytes);
+        return r < 0 ? r : write_number(memory_mount, path, "memory.max", limit_bytes);
 }
 
 int hr_limit_write_high(const char *memory_mount, const char *path, uint64_t high_bytes)

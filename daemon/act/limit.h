@@ -9,7 +9,14 @@
 
 #include "act/target.h"
 
-/* memory.max of our own v2 group. limit_bytes HR_BYTES_NONE: max. 0, -errno. */
+/*
+ * v2: drops what can be dropped until usage is below limit_bytes, since the kernel, told to set memory.max
+ * below usage, reclaims 16 times and then kills (Linux mm/memcontrol.c, memory_max_write), also one that
+ * stands still. -EBUSY: it is not enough, the limit must stay as it is. Before Linux 5.19 nothing is done. 0,
+ * -errno.
+ */
+int hr_limit_make_room(const char *memory_mount, const char *path, uint64_t limit_bytes);
+/* memory.max of a v2 group, with room made first. limit_bytes HR_BYTES_NONE: max. 0, -errno as above. */
 int hr_limit_write2(const char *memory_mount, const char *path, uint64_t limit_bytes);
 /* memory.limit_in_bytes of a v1 group through libcgroup; where memsw is bounded, in the order that the kernel
  * takes. */

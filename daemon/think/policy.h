@@ -24,7 +24,7 @@ enum {
         HR_ACT_TERMINATE = 1 << 7, /* SIGTERM */
         HR_ACT_THAW = 1 << 8,
         HR_ACT_KILL = 1 << 9,
-        HR_ACT_STAND_BACK = 1 << 10, /* the limit in the kernel, until the job is below it or held */
+        HR_ACT_STAND_BACK = 1 << 10, /* the limit in the kernel, until the job is well below it or held */
 };
 
 /* What the owner asked for, or what came true, since the step before. */
