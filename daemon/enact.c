@@ -218,8 +218,6 @@ void hr_enact_answers(struct hr_manager *m, bool look)
 
 void hr_enact_forget(struct hr_manager *m, struct hr_job *job)
 {
-        if (job->leaving)
-                hr_verbs_thawed(m, job, -ESRCH);
         if (!job->armed.frozen || job->owned || job->control_fd < 0)
                 return;
         /* It is empty, and others may use it again. Nobody waits for the answer. */
@@ -461,14 +459,27 @@ static void stand_back(struct hr_manager *m, struct hr_job *job)
 }
 
 /*
+ * Past the hold level what is left may be less than it fills until the next look, or than any climb that
+ * could be told from noise: at the limit itself nothing climbs, and the kernel kills.
+ */
+static void give_way(struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own)
+{
+        bool runs = !job->armed.frozen && job->state.phase <= HR_PHASE_SAVE;
+        if (runs && job->state.wall[0].peak_bytes > 0 && own->rising && !job->policy->observe &&
+                !job->observe_only)
+                stand_back(m, job);
+}
+
+/*
  * Only of one that stands still is the usage that was read still true when the limit is written; below usage,
- * the kernel would reclaim in our thread, and kill. One that runs is left room, and the helper does it. One
- * that came to stand above its limit keeps what it has.
+ * the kernel would reclaim in our thread, and kill. One that runs is left room, and the helper does it, who
+ * drops cache first. One that came to stand above its limit keeps what it has.
  */
 void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
 {
         uint64_t limit = job->own_limit_bytes, current = 0;
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
+        bool refused = hr_now_usec() < job->close_up_usec;
 
         if (!hr_job_stands_back(job) || job->limit_busy || hr_group_read_current(&job->group, &current) != 0)
                 return;
@@ -477,7 +488,9 @@ void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
                         job->armed.stood_back_bytes = HR_BYTES_NONE;
                         job->outran = false;
                 }
-        } else if (job->frozen ? job->used_bytes < limit : hr_account_least_limit(job->used_bytes) <= limit) {
+        } else if (!refused && !(job->frozen && job->outran) &&
+                   (job->frozen ? job->used_bytes < limit
+                                : hr_account_least_limit(job->used_bytes) <= limit)) {
                 act_raise(m, job, limit); /* and then it is set, and no longer stands back */
         } else if (job->frozen && !job->outran) {
                 job->outran = true;
@@ -507,6 +520,7 @@ void hr_enact(
         uint32_t a = d->actions;
 
         take_reserve_back(m, job);
+        give_way(m, job, &sample->candidates[0]);
         if (a == 0)
                 return;
         hr_job_target(job, &t);
