@@ -226,14 +226,20 @@ void hr_enact_forget(struct hr_manager *m, struct hr_job *job)
         (void)freeze_or_thaw(m, job, &t, false);
 }
 
-static int ask_high(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
+/* What may block on a group is the helper's to do. */
+static int ask_helper(struct hr_manager *m, struct hr_job *job, enum hr_helper_op op, uint64_t bytes)
 {
         static struct hr_helper_request q;
         memset(&q, 0, sizeof(q));
-        q.op = HR_HELPER_HIGH;
+        q.op = op;
         q.bytes = bytes;
         snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
-        int r = hr_errands_ask(m, &q, job, NULL, NULL);
+        return hr_errands_ask(m, &q, job, NULL, NULL);
+}
+
+static int ask_high(struct hr_manager *m, struct hr_job *job, uint64_t bytes)
+{
+        int r = ask_helper(m, job, HR_HELPER_HIGH, bytes);
         job->high_busy = r == 0;
         return r;
 }
@@ -313,17 +319,11 @@ static void act_unfuse(struct hr_job *job, const struct hr_target *t)
 /* Its own processes are asked for garbage, and the kernel for what is cold. */
 static void act_trim(struct hr_manager *m, struct hr_job *job)
 {
-        static struct hr_helper_request q;
         job->trimmed_bytes = 0;
         if (job->can_trim_count > 0 && hr_consult_ask(m, job, HR_TALK_TRIM, TRIM_USEC))
                 job->trim_until_usec = hr_now_usec() + TRIM_USEC + HR_USEC_PER_SEC;
-        if (!job->can_reclaim)
-                return;
-        memset(&q, 0, sizeof(q));
-        q.op = HR_HELPER_RECLAIM;
-        q.bytes = MAX(job->current_bytes / RECLAIM_SHARE, HR_MIB);
-        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
-        job->trim_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
+        job->trim_busy = job->can_reclaim && ask_helper(m, job, HR_HELPER_RECLAIM,
+                                                     MAX(job->current_bytes / RECLAIM_SHARE, HR_MIB)) == 0;
 }
 
 void hr_enact_trimmed(struct hr_job *job, uint64_t bytes)
@@ -598,13 +598,8 @@ static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high,
  * timer looks. */
 static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t threshold)
 {
-        static struct hr_helper_request q;
-        memset(&q, 0, sizeof(q));
-        q.op = HR_HELPER_WIRE;
-        q.bytes = threshold;
-        snprintf(q.placement.cgroup, sizeof(q.placement.cgroup), "%s", job->group.path);
         job->wire.armed_bytes = HR_BYTES_NONE;
-        job->high_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
+        job->high_busy = ask_helper(m, job, HR_HELPER_WIRE, threshold) == 0;
 }
 
 /* Where it is to ring, in memory.current; HR_BYTES_NONE: nowhere, or too near: the timer looks. */

@@ -584,8 +584,7 @@ static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct h
         if (method == HR_METHOD_NONE || (method == HR_METHOD_CHANNEL && job->can_save_count == 0))
                 answer(m, c, -EINVAL,
                         "%s can't save itself: its own code offers no checkpoint (headroom-job(7)); or start "
-                        "it "
-                        "with --checkpoint signal:USR1 or hook:/path, or name one in policy %s",
+                        "it with --checkpoint signal:USR1 or hook:/path, or name one in policy %s",
                         NAMED(job), job->policy->name);
         else if (job->save == HR_SAVE_RUNNING)
                 answer(m, c, -EBUSY, "%s: a checkpoint is under way", NAMED(job));
