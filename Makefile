@@ -36,7 +36,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 HARDENING_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPTIMIZE ?= -O2
-override CPPFLAGS += -D_GNU_SOURCE= -DHR_VERSION='"$(VERSION)"' -DHR_SYSCONFDIR='"$(sysconfdir)"' -DHR_LIBEXECDIR='"$(libexecdir)"' -Idaemon -I. -Itests $(if $(SANITIZE),-DHR_SANITIZED)
+override CPPFLAGS += -D_GNU_SOURCE= -DHR_VERSION='"$(VERSION)"' -DHR_SYSCONFDIR='"$(sysconfdir)"' -DHR_BINDIR='"$(bindir)"' -DHR_LIBEXECDIR='"$(libexecdir)"' -Idaemon -I. -Itests $(if $(SANITIZE),-DHR_SANITIZED)
 override CFLAGS += -std=gnu17 $(OPTIMIZE) -g $(WARNINGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE,$(HARDENING)) -MMD -MP -pthread
 override LDFLAGS += $(if $(SANITIZE),-fsanitize=$(SANITIZE),$(HARDENING_LINK)) -pthread
 

@@ -105,9 +105,10 @@ struct hr_call_run {
         const char *name, *policy, *checkpoint, *command; /* "" where not given */
         bool has_limit, fuse, detached;
         uint64_t limit_bytes;
+        uint32_t retried; /* how often it was started again by itself */
 };
-int hr_call_run(struct hr_call *call, const struct hr_call_run *run,
-        struct hr_call_answer *ret); /* job, kind, message */
+/* job, kind, message; bytes: how often the policy starts it again by itself from here */
+int hr_call_run(struct hr_call *call, const struct hr_call_run *run, struct hr_call_answer *ret);
 int hr_call_attach(struct hr_call *call, const char *target, const char *name, bool has_limit,
         uint64_t limit_bytes, const char *policy, struct hr_call_answer *ret);       /* job, message */
 int hr_call_status(struct hr_call *call, const char *job, struct hr_call_list *ret); /* jobs; "" for all */

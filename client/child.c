@@ -57,7 +57,7 @@ bool hr_child_output_goes(int fd)
  * Detached: input from /dev/null, and output that goes to a terminal into a file. A pipe counts as a
  * terminal: id=$(headroom run --detach ...) would otherwise wait for the job.
  */
-static bool redirect(const char *id, struct hr_child_failure *ret)
+static bool redirect(const char *id, bool logs, struct hr_child_failure *ret)
 {
         char path[64];
         _close_ int null_fd = -1, log_fd = -1;
@@ -67,7 +67,7 @@ static bool redirect(const char *id, struct hr_child_failure *ret)
                 *ret = (struct hr_child_failure){HR_CHILD_INPUT, errno};
                 return false;
         }
-        if (!hr_child_output_goes(STDOUT_FILENO) && !hr_child_output_goes(STDERR_FILENO))
+        if (!logs && !hr_child_output_goes(STDOUT_FILENO) && !hr_child_output_goes(STDERR_FILENO))
                 return true;
         snprintf(path, sizeof(path), "headroom-%s.log", id);
         log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -76,7 +76,7 @@ static bool redirect(const char *id, struct hr_child_failure *ret)
                 return false;
         }
         for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-                if (hr_child_output_goes(fd))
+                if (logs || hr_child_output_goes(fd))
                         dup2(log_fd, fd); /* of two valid descriptors: can't fail */
         return true;
 }
@@ -96,7 +96,7 @@ be_the_job(const struct hr_child *child, const struct hr_signals_before *before,
         hr_signals_give_back(before, child->own_group || child->detached);
         if (!wait_for_go(go_fd, id, sizeof(id)))
                 _exit(HR_EXIT_NOT_STARTED);
-        if (!child->detached || redirect(id, &failure)) {
+        if (!child->detached || redirect(id, child->logs, &failure)) {
                 execvp(child->command[0], child->command);
                 failure = (struct hr_child_failure){HR_CHILD_EXEC, errno};
         }

@@ -15,6 +15,7 @@ struct hr_child {
         char **command;
         bool own_group; /* it has a process group of its own */
         bool detached;  /* it has a session of its own, empty input, and output that stays */
+        bool logs;      /* detached: its output goes to the log in any case, for ours is the daemon's */
         pid_t pid;
         int go_fd;
         int exec_fd; /* readable once it runs, or can't; -1 once that was heard */

@@ -386,12 +386,15 @@ static int take_limit(const struct hr_options *o, uint64_t *ret_bytes)
 static int start_again(const struct hr_saved *s, const struct hr_options *o, uint64_t limit_bytes)
 {
         bool given = hr_options_has(o, HR_OPTION_LIMIT);
-        struct hr_options run = {
-                .given = HR_OPTION_BIT(HR_OPTION_NAME) | (s->fuse ? HR_OPTION_BIT(HR_OPTION_FUSE) : 0),
+        const char *retried = getenv("HEADROOM_RETRIED"); /* by `run`, or the daemon's helper */
+        struct hr_options run = {.given = HR_OPTION_BIT(HR_OPTION_NAME) |
+                                          (o->given & HR_OPTION_BIT(HR_OPTION_DETACH)) |
+                                          (s->fuse ? HR_OPTION_BIT(HR_OPTION_FUSE) : 0),
                 .has_limit = given || s->has_limit,
                 .limit_bytes = given ? limit_bytes : s->limit_bytes,
                 .arguments = s->command,
-                .resumes = s->file};
+                .resumes = s->file,
+                .retried = retried ? (unsigned)strtoul(retried, NULL, 10) : 0};
 
         if (chdir(s->directory) < 0) {
                 hr_output_say(HR_STYLE_PLAIN, "%s can't go on: its directory %s: %s", s->job, s->directory,

@@ -43,6 +43,7 @@ struct hr_options {
         const char
                 *resumes; /* run: the record of the saved job that goes on by it, to be removed; NULL: none */
         int argument_count;
+        unsigned retried; /* run: how often it was started again by itself */
 };
 
 static inline bool hr_options_has(const struct hr_options *o, enum hr_option option)

@@ -66,6 +66,8 @@ struct run {
         struct hr_saved
                 *start; /* how it is started, for `resume`; owned; NULL: that could not be found out */
         bool interrupted;
+        uint64_t retry_bytes; /* it is started again by itself with this limit; 0: it is not */
+        int kept_fds[2];      /* our stdin and stdout, where it may be; -1: none */
         enum hr_stage furthest;
         uint64_t last_event_usec, peak_bytes, limit_bytes, start_usec;
 };
@@ -152,7 +154,9 @@ static void note_saved(struct run *run, const char *reason)
                 run->start->path = *reason == '/' ? strdup(reason) : NULL;
                 r = hr_saved_write(run->start);
         }
-        if (r == 0)
+        if (r == 0 && run->retry_bytes > 0)
+                say(run, HR_STYLE_BOLD, "its work is saved (%s)", reason);
+        else if (r == 0)
                 say(run, HR_STYLE_BOLD,
                         "its work is saved (%s); it goes on from there with: headroom resume %s --limit %s",
                         reason, run->job, more);
@@ -161,6 +165,8 @@ static void note_saved(struct run *run, const char *reason)
                         "its work is saved (%s); how it was started can't be kept (%s): start it again with "
                         "HEADROOM_RESUME=%s",
                         reason, strerror(-r), *reason == '/' ? reason : "");
+        if (r < 0)
+                run->retry_bytes = 0;
 }
 
 /* How it is started, for `resume`: of a job that nobody waits for it is written now. */
@@ -195,6 +201,13 @@ static void on_event(const struct hr_call_event *event, void *userdata)
                 return;
         run->last_event_usec = MAX(run->last_event_usec, event->time_usec);
         run->peak_bytes = MAX(run->peak_bytes, event->used_bytes);
+        if (strcmp(event->action, "retry") == 0) { /* told before "saved", and at the end */
+                bool can = strcmp(event->outcome, "started") == 0 && run->kept_fds[STDOUT_FILENO] >= 0;
+                run->retry_bytes = can ? event->limit_bytes : 0;
+                if (can || strcmp(event->outcome, "started") != 0) /* its policy was changed on the way */
+                        say(run, HR_STYLE_BOLD, "%s", event->reason);
+                return;
+        }
         run->limit_bytes = event->limit_bytes;
         if (stage >= 0)
                 run->furthest = MAX(run->furthest, (enum hr_stage)stage);
@@ -277,6 +290,31 @@ static char *spell_command(char *const *command)
         return TAKE_PTR(escaped);
 }
 
+/* It may be started again: with the streams that we are about to give away. */
+static void keep_streams(struct run *run)
+{
+        for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+                run->kept_fds[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* In our place, as if its owner had typed it. Comes back only if that can't be. */
+static void start_again(struct run *run)
+{
+        char limit[HR_TEXT_SIZE_MAX], count[16];
+        char *words[] = {(char *)"headroom", (char *)"resume", run->job, (char *)"--limit",
+                hr_units_spell_bytes(limit, run->retry_bytes), (char *)"--socket", strdup(run->socket), NULL};
+
+        for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++)
+                if (run->kept_fds[fd] >= 0)
+                        dup2(run->kept_fds[fd], fd);
+        snprintf(count, sizeof(count), "%u", run->o->retried + 1);
+        setenv("HEADROOM_RETRIED", count, true);
+        run_done(run); /* signals as they were */
+        execv("/proc/self/exe", words);
+        hr_output_say(HR_STYLE_PLAIN, "it can't be started again: %s; headroom resume %s --limit %s",
+                strerror(errno), words[2], limit);
+}
+
 /* Has the waiting child placed and watched. 0, or an exit status, said. */
 static int register_job(struct run *run)
 {
@@ -293,6 +331,7 @@ static int register_job(struct run *run)
                 .fuse = hr_options_has(o, HR_OPTION_FUSE),
                 .detached = run->child.detached,
                 .limit_bytes = o->limit_bytes,
+                .retried = o->retried,
         };
 
         if (hr_call_run(run->call, &request, &answer) != 0) {
@@ -306,6 +345,8 @@ static int register_job(struct run *run)
                 hr_output_say(HR_STYLE_BOLD, "%s: %s", run->label, answer.message);
         run->last_event_usec = hr_clock_realtime_usec();
         keep_start(run);
+        if (answer.bytes > 0 && !run->child.detached)
+                keep_streams(run);
         run->is_tree = strcmp(answer.kind, hr_kind_name(HR_KIND_PROCESS)) == 0;
         if (run->is_tree && !run->child.detached) /* what escapes from it comes to us, and stays below us */
                 prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -449,6 +490,8 @@ static int finish(struct run *run)
         if (run->watched)
                 hear_last_word(run);
         say_summary(run, status);
+        if (run->retry_bytes > 0)
+                start_again(run);
         if (status == 0 && run->interrupted)
                 return HR_EXIT_INTERRUPTED;
         if ((by == SIGINT || by == SIGQUIT) && run->signals.from_terminal[by]) {
@@ -603,12 +646,14 @@ int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *g
                 .child = HR_CHILD_INIT,
                 .signals = HR_SIGNALS_INIT,
                 .limit_bytes = HR_BYTES_NONE,
+                .kept_fds = {-1, -1},
                 .start_usec = hr_clock_usec()};
         bool no_interrupts;
         int r;
 
         run.child.command = o.arguments;
         run.child.detached = hr_options_has(&o, HR_OPTION_DETACH);
+        run.child.logs = run.child.detached && o.retried > 0;
         r = check_words(&run, &o);
         if (r == 0)
                 r = find_daemon(&run);

@@ -120,9 +120,10 @@ struct hr_command {
         char checkpoint[272];
         bool has_limit, fuse, detached;
         uint64_t limit_bytes;
-        char *cgroup;  /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
-        char *unit;    /* ATTACH: unit name or NULL; owned */
-        char *request; /* POLICY_SET: "key=value"; owned, or NULL */
+        uint32_t retried; /* RUN: how often it was started again by itself */
+        char *cgroup;     /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
+        char *unit;       /* ATTACH: unit name or NULL; owned */
+        char *request;    /* POLICY_SET: "key=value"; owned, or NULL */
         char *peer_command; /* RUN: for the record: the command line, escaped; owned, or NULL */
 
         /* Filled in by the deciding thread. */
@@ -130,8 +131,9 @@ struct hr_command {
                      */
         char answer_job[HR_ID_MAX];
         uint64_t answer_bytes;
-        char message[512]; /* one sentence for the person who asked, also (and above all) on failure */
-        char *text;        /* malloc()ed long answer or NULL; owned by the command */
+        uint32_t answer_retries; /* RUN: how often it may be started again by itself from here */
+        char message[512];       /* one sentence for the person who asked, also (and above all) on failure */
+        char *text;              /* malloc()ed long answer or NULL; owned by the command */
         struct hr_breakdown *breakdown; /* BREAKDOWN: the same */
 };
 struct hr_command *hr_command_new(void);

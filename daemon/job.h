@@ -99,6 +99,7 @@ struct hr_job {
         uint64_t trim_until_usec; /* they are asked to trim, and answer by then; 0: they are not */
         char saved_path[256];     /* where the last checkpoint is, as it said; "": not known */
         bool has_run;             /* a `headroom run` shows its events */
+        bool ended_by_owner;      /* interrupted or killed by his word: it is not started again */
 
         /* what is set on it */
         struct hr_armed armed;

@@ -19,6 +19,8 @@
         (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
 #define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC) /* while a checkpoint runs, or a verdict is awaited */
 #define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC) /* nothing will be done: no hurry */
+/* systemd may be busy: as long as `run` waits to be placed. */
+#define START_AGAIN_USEC (120 * HR_USEC_PER_SEC)
 #define UNTOLD_LOOK_USEC (10 * HR_USEC_PER_SEC)
 #define CALM_LOOK_USEC (10 * HR_USEC_PER_MSEC)
 #define COST_FACTOR 50 /* a tree's samples may take 2 % of a core */
@@ -136,6 +138,25 @@ void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, 
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "hook", "failed",
                         "the hook could not be started: the helper is busy");
         }
+}
+
+/* `headroom resume` of a saved job, as its owner. */
+static void start_again(struct hr_manager *m, struct hr_job *job, uint64_t limit_bytes)
+{
+        static struct hr_helper_request q;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_HOOK;
+        q.deadline_usec = START_AGAIN_USEC;
+        q.uid = job->uid;
+        q.gid = job->gid;
+        snprintf(q.id, sizeof(q.id), "%s", job->id);
+        snprintf(q.name, sizeof(q.name), "%s", job->card->name);
+        snprintf(q.stage, sizeof(q.stage), "end");
+        q.limit_bytes = limit_bytes;
+        q.retried = job->armed.retried + 1;
+        if (hr_errands_ask(m, &q, NULL, NULL, "retry") < 0)
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "retry", "failed",
+                        "it could not be started again: the helper is busy");
 }
 
 /* ---- think: what can be done to it ---- */
@@ -607,6 +628,46 @@ static void tell_saved(struct hr_manager *m, struct hr_job *job)
         hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "saved", "done", reason);
 }
 
+/*
+ * Started again by itself, from its checkpoint and with more room, as often as its policy says: by its `run`,
+ * or where nobody waits for it, by the helper, as its owner.
+ */
+static void retry(struct hr_manager *m, struct hr_job *job)
+{
+        const struct hr_policy *p = job->policy;
+        char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
+        uint64_t limit = job->granted_from_bytes > 0 ? job->granted_from_bytes : job->own_limit_bytes;
+        uint64_t cap = MIN(p->limit_max_bytes, job->uid == 0 ? HR_BYTES_NONE : m->config->limit_cap_bytes);
+        struct hr_event e;
+
+        if (p->retry.count == 0 || job->ended_by_owner || limit == HR_BYTES_NONE)
+                return;
+        uint64_t more = limit / 1000 * p->retry.factor_permille;
+        more = MIN((more + HR_MIB - 1) / HR_MIB * HR_MIB, cap);
+        bool spent = job->armed.retried >= p->retry.count;
+        bool refused = more < limit || (more == limit && p->retry.factor_permille > 1000);
+        if (spent)
+                snprintf(reason, sizeof(reason), "it is not started again: that was done %u times",
+                        job->armed.retried);
+        else if (refused)
+                snprintf(reason, sizeof(reason),
+                        "it is not started again: the administrator allows it no more than %s",
+                        hr_units_format_bytes(text, cap));
+        else
+                snprintf(reason, sizeof(reason), "it is started again, %u of %u, with a limit of %s",
+                        job->armed.retried + 1, p->retry.count, hr_units_format_bytes(text, more));
+        fill_event(job, &e);
+        e.stage = e.previous_stage = job->state.stage;
+        snprintf(e.action, sizeof(e.action), "retry");
+        snprintf(e.outcome, sizeof(e.outcome), "%s", spent || refused ? "refused" : "started");
+        snprintf(e.reason, sizeof(e.reason), "%s", reason);
+        if (!spent && !refused)
+                e.limit_bytes = more;
+        hr_exchange_event(m->exchange, &e);
+        if (!spent && !refused && !job->has_run)
+                start_again(m, job, more);
+}
+
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -622,8 +683,10 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         describe_end(job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
-        if (job->state.saved && job->state.interrupted && job->oom_kills == 0)
+        if (job->state.saved && job->state.interrupted && job->oom_kills == 0) {
+                retry(m, job); /* first: who waits for it tells of the other as that allows */
                 tell_saved(m, job);
+        }
         hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "end", outcome, reason);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {

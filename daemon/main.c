@@ -308,6 +308,7 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                         config_path, strerror(-r));
                 return EXIT_FAILURE;
         }
+        (void)setenv("HEADROOM_SOCKET", places.socket, true); /* for a `headroom` that the helper starts */
         r = hr_helper_start(h, o->user, places.runtime, places.state,
                 &helper); /* before memory is locked, and threads exist */
         if (r < 0) {

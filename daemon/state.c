@@ -57,10 +57,11 @@ static void armed_format(const struct hr_armed *a, char line[HR_STATE_ARMED_SIZE
 {
         int n = snprintf(line, HR_STATE_ARMED_SIZE,
                 "headroom %d %d %d %d %d %d %u %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                " %" PRIu64,
+                " %" PRIu64 " %u",
                 HR_STATE_VERSION, a->frozen, a->fused, a->high, a->limit, (int)a->stage, a->phase,
                 a->owner_held, a->interrupted, a->fuse_soft_bytes, a->limit_before_bytes,
-                a->deadline_realtime_usec, a->peak_bytes, a->high_before_bytes, a->stood_back_bytes);
+                a->deadline_realtime_usec, a->peak_bytes, a->high_before_bytes, a->stood_back_bytes,
+                a->retried);
         memset(line + n, ' ', (size_t)(HR_STATE_ARMED_SIZE - n));
         line[HR_STATE_ARMED_SIZE - 1] = '\n';
         line[HR_STATE_ARMED_SIZE] = '\0';
@@ -178,7 +179,7 @@ static int next_number(const char **at, uint64_t *ret)
 static int armed_parse(const char *line, struct hr_armed *ret)
 {
         /* Those that came later may be missing: an upgrade forgets no job. */
-        uint64_t n[15] = {[13] = HR_BYTES_NONE, [14] = HR_BYTES_NONE};
+        uint64_t n[16] = {[13] = HR_BYTES_NONE, [14] = HR_BYTES_NONE};
         if (strncmp(line, "headroom ", 9) != 0)
                 return -EBADMSG;
         const char *at = line + 9;
@@ -208,6 +209,7 @@ static int armed_parse(const char *line, struct hr_armed *ret)
                 .peak_bytes = n[12],
                 .high_before_bytes = n[13],
                 .stood_back_bytes = n[14],
+                .retried = (uint32_t)n[15],
         };
         return 0;
 }

@@ -29,6 +29,7 @@ struct hr_armed {
         uint64_t limit_before_bytes;     /* the own limit before Headroom set one; HR_BYTES_NONE: none */
         uint64_t deadline_realtime_usec; /* of the phase; 0: none */
         uint64_t peak_bytes;
+        uint32_t retried; /* how often it was started again by itself */
 };
 
 #define HR_ARMED_NOTHING                                     \

@@ -144,6 +144,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         state.limit_max_bytes = HR_BYTES_NONE;
         state.armed = HR_ARMED_NOTHING;
         state.armed.limit = c->has_limit && a->placement.owned;
+        state.armed.retried = c->retried;
         match = follow_rule(m, c, a, &state);
         struct hr_pid_status status; /* its parent waits for it, so the pid can't have become another's;
                                         root's daemon looks again */
@@ -177,6 +178,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         if (match && !c->has_limit)
                 hr_watch_limit(m, job, match);
         c->answer_bytes = job->own_limit_bytes;
+        c->answer_retries = (uint32_t)hr_sub(job->policy->retry.count, job->armed.retried);
         /* what its owner should know of the place, and of a wish that was not granted, or nothing */
         if (match && match->lock && c->policy[0] && strcmp(c->policy, job->policy->name) != 0)
                 answer(m, c, 0, "policy %s, not %s: the administrator's [match %s] is locked%s%s",
@@ -567,6 +569,7 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
         for (size_t i = 0; i < ELEMENTSOF(asks); i++)
                 if (asks[i].verb == c->verb)
                         job->ask = asks[i].ask;
+        job->ended_by_owner |= c->verb == HR_VERB_INTERRUPT || c->verb == HR_VERB_KILL;
         hr_ladder_note(job, "");
         hr_ladder_look(m, job, hr_now_usec(), true);
         job = hr_manager_job(m, c->slot, c->job);

@@ -50,7 +50,8 @@ struct hr_helper_request {
         char path[256];
         char stage[16], reason[240];
         uint64_t used_bytes, limit_bytes, job_deadline_usec;
-        bool checkpoint; /* HEADROOM_DEADLINE is then the time until which the hook may take */
+        uint32_t retried; /* > 0: in place of path, `headroom resume` of this saved job, with limit_bytes */
+        bool checkpoint;  /* HEADROOM_DEADLINE is then the time until which the hook may take */
         /* PSS, MAP */
         uint64_t inode;      /* MAP: of placement.cgroup, whose processes are meant; 0: pids */
         uint32_t more_count; /* MAP: how many there are besides pids */

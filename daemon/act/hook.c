@@ -21,8 +21,8 @@
  */
 
 struct environment {
-        char text[16][320];
-        char *list[17];
+        char text[17][320];
+        char *list[18];
         size_t count;
 };
 
@@ -59,6 +59,24 @@ static void fill_environment(
         set(e, "HEADROOM_DEADLINE=%" PRIu64,
                 q->job_deadline_usec / HR_USEC_PER_SEC); /* seconds since 1970; 0: none */
         set(e, "HEADROOM_PID=%d", (int)q->pid);
+        const char *socket = getenv("HEADROOM_SOCKET");
+        if (socket) /* for a `headroom` in it: the daemon that asks */
+                set(e, "HEADROOM_SOCKET=%s", socket);
+        if (q->retried > 0)
+                set(e, "HEADROOM_RETRIED=%u", q->retried);
+}
+
+/* The client that was built or installed with this program: beside it, or in its bindir. */
+static const char *find_client(char *buf, size_t size)
+{
+        ssize_t n = readlink("/proc/self/exe", buf, size - sizeof("headroom"));
+        char *slash = n > 0 ? (buf[n] = '\0', strrchr(buf, '/')) : NULL;
+        if (slash) {
+                strcpy(slash + 1, "headroom"); /* no longer than the "headroomd" that it takes the place of */
+                if (access(buf, X_OK) == 0)
+                        return buf;
+        }
+        return HR_BINDIR "/headroom";
 }
 
 static void write_oom_score_adj(void)
@@ -92,8 +110,11 @@ static int become(const struct hr_helper_request *q, const struct passwd *pw)
 int hr_hook_exec(const struct hr_helper_request *q)
 {
         struct environment e = {0};
-        char *argv[] = {
-                (char *)q->path, (char *)(q->checkpoint ? "checkpoint" : q->stage), (char *)q->id, NULL};
+        char client[512], limit[HR_TEXT_SIZE_MAX];
+        const char *path = q->retried > 0 ? find_client(client, sizeof(client)) : q->path;
+        char *hook[] = {(char *)path, (char *)(q->checkpoint ? "checkpoint" : q->stage), (char *)q->id, NULL};
+        char *resume[] = {(char *)path, (char *)"resume", (char *)q->id, (char *)"--detach",
+                (char *)"--limit", hr_units_spell_bytes(limit, q->limit_bytes), NULL};
         sigset_t none;
 
         const struct passwd *pw = getpwuid(q->uid);
@@ -116,7 +137,7 @@ int hr_hook_exec(const struct hr_helper_request *q)
                 return -errno;
         if (null != STDIN_FILENO)
                 close(null);
-        execve(q->path, argv, e.list);
+        execve(path, q->retried > 0 ? resume : hook, e.list);
         return -errno;
 }
 

@@ -7,9 +7,11 @@
  * Object HR_BUS_PATH, interface HR_BUS_INTERFACE, on the system bus as HR_BUS_NAME and on the socket
  * peer-to-peer. Sizes are bytes (t), HR_BYTES_NONE (2^64-1) for "none"; times microseconds.
  *
- * - Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command)
- *       -> s job, s kind, s message
- *       pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint that is not given
+ * - Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command,
+ *   u retried)
+ *       -> t retries, s job, s kind, s message
+ *       pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint that is not given;
+ *       retried: how often it was started again by itself; retries: how often its policy still does that
  * - Attach(s target, s name, b has_limit, t limit, s policy) -> s job, s message
  *       target: a pid, a unit's name, or a cgroup's path (below the mount, or absolute with it)
  * - Status(s job) -> a HR_BUS_STATUS_STRUCT

@@ -86,12 +86,13 @@ int hr_message_reply_empty(sd_bus_message *call)
         return sd_bus_reply_method_return(call, NULL);
 }
 
-int hr_message_reply_run(sd_bus_message *call, const char *job, const char *kind, const char *message)
+int hr_message_reply_run(
+        sd_bus_message *call, uint64_t retries, const char *job, const char *kind, const char *message)
 {
         _free_ char *owned = NULL;
 
         message = hr_message_text(message, &owned);
-        return message ? sd_bus_reply_method_return(call, "sss", job, kind, message) : -ENOMEM;
+        return message ? sd_bus_reply_method_return(call, "tsss", retries, job, kind, message) : -ENOMEM;
 }
 
 int hr_message_reply_attach(sd_bus_message *call, const char *job, const char *message)

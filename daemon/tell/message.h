@@ -15,7 +15,8 @@
 const char *hr_message_text(const char *text, char **owned);
 
 int hr_message_reply_empty(sd_bus_message *call);
-int hr_message_reply_run(sd_bus_message *call, const char *job, const char *kind, const char *message);
+int hr_message_reply_run(
+        sd_bus_message *call, uint64_t retries, const char *job, const char *kind, const char *message);
 int hr_message_reply_attach(sd_bus_message *call, const char *job, const char *message);
 int hr_message_reply_limit(sd_bus_message *call, uint64_t limit_bytes, const char *message);
 int hr_message_reply_text(

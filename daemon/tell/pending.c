@@ -89,8 +89,8 @@ static int answer_run(struct hr_pending *q, sd_bus_message *call, const struct h
 {
         const struct hr_card *card = hr_resolve_id(q->view, c->answer_job);
 
-        return hr_message_reply_run(
-                call, c->answer_job, hr_kind_name(card ? card->kind : HR_KIND_PROCESS), c->message);
+        return hr_message_reply_run(call, c->answer_retries, c->answer_job,
+                hr_kind_name(card ? card->kind : HR_KIND_PROCESS), c->message);
 }
 
 static int answer_attach(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)

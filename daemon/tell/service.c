@@ -112,11 +112,11 @@ static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m
         _command_ struct hr_command *c = NULL;
         int has_limit, fuse, detached, r;
         uint64_t limit_bytes;
-        uint32_t pid;
+        uint32_t pid, retried;
         pid_t parent;
 
-        r = sd_bus_message_read(m, "usbtssbbs", &pid, &name, &has_limit, &limit_bytes, &policy, &checkpoint,
-                &fuse, &detached, &command);
+        r = sd_bus_message_read(m, "usbtssbbsu", &pid, &name, &has_limit, &limit_bytes, &policy, &checkpoint,
+                &fuse, &detached, &command, &retried);
         if (r < 0)
                 return r;
         if (pid <= 1 || pid > INT32_MAX || p->caller.pid <= 0 ||
@@ -133,6 +133,7 @@ static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m
         c->pid = (pid_t)pid;
         c->fuse = fuse;
         c->detached = detached;
+        c->retried = retried;
         if (hr_message_text(command, &c->peer_command) == command) /* else it is the escaped copy already */
                 c->peer_command = strdup(command);
         if (!c->peer_command)
@@ -478,7 +479,7 @@ static int get_version(sd_bus *bus HR_UNUSED, const char *path HR_UNUSED, const 
 
 const sd_bus_vtable hr_service_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        METHOD("Run", "usbtssbbs", "sss"),
+        METHOD("Run", "usbtssbbsu", "tsss"),
         METHOD("Attach", "ssbts", "ss"),
         METHOD("Status", "s", "a" HR_BUS_STATUS_STRUCT),
         METHOD("Totals", "", "utu"),

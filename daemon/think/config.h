@@ -31,6 +31,13 @@ int hr_config_parse_method(const char *text, struct hr_checkpoint_method *ret);
 /* Spells it back; buf of 272 bytes. */
 char *hr_config_spell_method(char *buf, const struct hr_checkpoint_method *method);
 
+/* How often a job that was ended by its checkpoint is started again, and with how much more room. */
+struct hr_retry {
+        uint32_t count;           /* 0: it is not */
+        uint32_t factor_permille; /* its limit, times this: 1000 to 16000 */
+};
+#define HR_RETRY_COUNT_MAX 100
+
 enum hr_fuse_mode { HR_FUSE_AUTO, HR_FUSE_YES, HR_FUSE_NO }; /* auto: members that are Python */
 
 /* Where a section stands, for messages; 0 and "": built in. */
@@ -61,6 +68,7 @@ struct hr_policy {
         enum hr_fuse_mode fuse;
         bool elastic;             /* raise the limit before holding, up to limit_max */
         uint64_t limit_max_bytes; /* HR_BYTES_NONE: no room is given by itself */
+        struct hr_retry retry;
         char on_notice[256], on_hold[256], on_end[256];
         uint64_t hook_timeout_usec;
 };

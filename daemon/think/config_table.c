@@ -105,6 +105,9 @@ static const struct hr_config_key keys[] = {
                 "Raise the limit, up to limit_max, before holding the job."),
         POLICY("limit_max", limit_max_bytes, size, HR_MIB, NONE, "max",
                 "How far elastic may raise the limit; max: it is not raised."),
+        POLICY("retry", retry, retry, 0, 0, "0",
+                "How often a job that was ended by its checkpoint is started again, with how much more "
+                "room."),
         POLICY("on_notice", on_notice, path, 0, 0, "",
                 "A program to run at notice, as the owner of the job."),
         POLICY("on_hold", on_hold, path, 0, 0, "", "A program to run when the job is held, as its owner."),

@@ -12,6 +12,9 @@
  * trust their row: that the field has the type's size is shown by the unit test.
  */
 
+#define RETRY_PERMILLE 1500 /* half as much again, as warnings suggest; chosen, not tuned */
+#define RETRY_PERMILLE_MAX 16000
+
 #define WRITE(buf, ...) ((void)snprintf((buf), HR_CONFIG_VALUE_SIZE, __VA_ARGS__), (buf))
 
 static bool in_range(const struct hr_config_key *key, uint64_t number)
@@ -251,6 +254,69 @@ static char *takes_method(const struct hr_config_key *key HR_UNUSED, char *buf)
         return WRITE(buf, "channel, signal:NAME, signal:B:NAME, hook:/PATH or none");
 }
 
+/* "2, limit x1.5", or "2", which is that. */
+static int parse_retry(const struct hr_config_key *key HR_UNUSED, const char *value,
+        uint64_t host_total_bytes HR_UNUSED, void *field)
+{
+        struct hr_retry retry = {.factor_permille = RETRY_PERMILLE};
+        size_t digits = strspn(value, "0123456789");
+        const char *at = value + digits;
+        uint32_t unit = 1000;
+
+        if (digits == 0 || digits > 3)
+                return digits == 0 ? -EINVAL : -ERANGE;
+        for (size_t i = 0; i < digits; i++)
+                retry.count = retry.count * 10 + (uint32_t)(value[i] - '0');
+        if (*at != '\0') {
+                at += *at == ',';
+                at += strspn(at, " ");
+                if (strncmp(at, "limit", 5) != 0)
+                        return -EINVAL;
+                at += 5;
+                at += strspn(at, " ");
+                if (*at++ != 'x' || *at < '0' || *at > '9')
+                        return -EINVAL;
+                retry.factor_permille = 0;
+                for (; *at >= '0' && *at <= '9'; at++) /* what is out of range stays so, and does not wrap */
+                        retry.factor_permille =
+                                MIN(retry.factor_permille * 10 + 1000 * (uint32_t)(*at - '0'), 1000000U);
+                if (*at == '.')
+                        for (at++; *at >= '0' && *at <= '9' && unit > 1; at++)
+                                retry.factor_permille += (uint32_t)(*at - '0') * (unit /= 10);
+                if (*at != '\0')
+                        return -EINVAL;
+        }
+        if (retry.count > HR_RETRY_COUNT_MAX || retry.factor_permille < 1000 ||
+                retry.factor_permille > RETRY_PERMILLE_MAX)
+                return -ERANGE;
+        *(struct hr_retry *)field = retry;
+        return 0;
+}
+
+static char *spell_retry(const struct hr_config_key *key HR_UNUSED, char *buf, const void *field)
+{
+        const struct hr_retry *retry = field;
+        char factor[16];
+
+        if (retry->count == 0)
+                return WRITE(buf, "0");
+        (void)snprintf(factor, sizeof(factor), "%u.%03u", retry->factor_permille / 1000,
+                retry->factor_permille % 1000);
+        for (size_t n = strlen(factor); factor[n - 1] == '0' || factor[n - 1] == '.'; n--) {
+                bool is_point = factor[n - 1] == '.';
+                factor[n - 1] = '\0';
+                if (is_point)
+                        break;
+        }
+        return WRITE(buf, "%u, limit x%s", retry->count, factor);
+}
+
+static char *takes_retry(const struct hr_config_key *key HR_UNUSED, char *buf)
+{
+        return WRITE(buf, "0 to %d, or such a number with \", limit x1.5\" (x1 to x%d)", HR_RETRY_COUNT_MAX,
+                RETRY_PERMILLE_MAX / 1000);
+}
+
 static int parse_text(
         const struct hr_config_key *key, const char *value, uint64_t host_total_bytes HR_UNUSED, void *field)
 {
@@ -317,6 +383,8 @@ const struct hr_config_type hr_config_type_fuse = {
         sizeof(enum hr_fuse_mode), parse_fuse, spell_fuse, takes_fuse};
 const struct hr_config_type hr_config_type_method = {
         sizeof(struct hr_checkpoint_method), parse_method, spell_method, takes_method};
+const struct hr_config_type hr_config_type_retry = {
+        sizeof(struct hr_retry), parse_retry, spell_retry, takes_retry};
 const struct hr_config_type hr_config_type_glob = {0, parse_text, spell_text, takes_glob};
 const struct hr_config_type hr_config_type_cgroup = {0, parse_path, spell_text, takes_cgroup};
 const struct hr_config_type hr_config_type_path = {0, parse_path, spell_text, takes_path};

@@ -31,6 +31,7 @@ extern const struct hr_config_type hr_config_type_yesno;   /* bool */
 extern const struct hr_config_type hr_config_type_switch;  /* uint32_t: 0 or HR_PERMYRIAD_OFF */
 extern const struct hr_config_type hr_config_type_fuse;    /* enum hr_fuse_mode */
 extern const struct hr_config_type hr_config_type_method;  /* struct hr_checkpoint_method */
+extern const struct hr_config_type hr_config_type_retry;   /* struct hr_retry */
 extern const struct hr_config_type hr_config_type_glob;    /* text */
 extern const struct hr_config_type hr_config_type_cgroup;  /* text, a glob that begins with a slash */
 extern const struct hr_config_type hr_config_type_path;    /* text, from the root */

@@ -126,10 +126,10 @@ static int method_run(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error 
         int has_limit, fuse, detached, r;
         struct job *job;
         uint64_t limit;
-        uint32_t pid;
+        uint32_t pid, retried;
 
-        r = sd_bus_message_read(m, "usbtssbbs", &pid, &name, &has_limit, &limit, &policy, &checkpoint, &fuse,
-                &detached, &command);
+        r = sd_bus_message_read(m, "usbtssbbsu", &pid, &name, &has_limit, &limit, &policy, &checkpoint, &fuse,
+                &detached, &command, &retried);
         if (r < 0)
                 return r;
         printf("Run pid=%u name=%s limit=%s%" PRIu64
@@ -141,7 +141,7 @@ static int method_run(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error 
                 return r;
         job = add_job(name, (pid_t)pid, has_limit ? limit : HR_BYTES_NONE);
         copy(job->policy, sizeof(job->policy), *policy ? policy : "default");
-        return sd_bus_reply_method_return(m, "sss", job->id, daemon_state.kind, "");
+        return sd_bus_reply_method_return(m, "tsss", (uint64_t)0, job->id, daemon_state.kind, "");
 }
 
 static int method_attach(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
@@ -378,7 +378,7 @@ static int method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *err
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD("Run", "usbtssbbs", "sss", method_run, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Run", "usbtssbbsu", "tsss", method_run, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Attach", "ssbts", "ss", method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Status", "s", "a" HR_BUS_STATUS_STRUCT, method_status, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Totals", "", "utu", method_totals, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pwd
 import subprocess
 import time
 
@@ -184,6 +185,65 @@ def resumes_a_detached_job(s):
     status, out, err = s.client("resume", "long", "--limit", "300M", timeout=60)
     same("it goes on, and finishes", (status, out), (0, "finished\n"))
     same("no record is left", os.listdir(os.path.join(s.work, ".local/state/headroom/jobs")), [])
+
+
+RETRYING = "[policy batch]\nretry = 2, limit x1.5\n"
+
+
+@scenario("cgroup")
+def is_started_again_by_itself(s):
+    """`retry = 2, limit x1.5`: ended by its checkpoint, a job goes on with more room, on the same streams, till it is done."""
+    s.daemon(RETRYING)
+    script = write(s, "willing.py", WILLING)
+    run = s.run(PYTHON, script, limit="60M", options=("--policy", "batch", "--name", "again"))
+    status = run.wait(90)
+    same("it finishes", (status, run.out()), (0, "finished\n"))
+    events = [event for event in s.events() if event["name"] == "again"]
+    same("twice, each time with more room", [event["limit_bytes"] >> 20 for event in events
+                                             if (event["action"], event["outcome"]) == ("retry", "started")], [90, 135])
+    check("it says so", "started again, 1 of 2, with a limit of 90 MiB" in run.err() and "2 of 2" in run.err(), run.err())
+    same("listed no more", s.jobs(), [])
+
+
+@scenario("cgroup")
+def detached_is_started_again_by_itself(s):
+    """The same where nobody waits for it: the daemon's helper does it as its owner, in its directory."""
+    s.daemon(RETRYING)
+    script = write(s, "willing.py", WILLING)
+    there = os.path.join(s.work, "there")
+    os.mkdir(there)
+    os.chmod(there, 0o777)
+    home = pwd.getpwuid(os.getuid()).pw_dir  # the helper's only word for where records are
+    s.must("run", "--detach", "--limit", "60M", "--policy", "batch", "--name", "again", "--", PYTHON, script, cwd=there,
+           env=s.environment(HOME=home))
+
+    def finished():
+        return [name for name in os.listdir(there) if "finished" in read_text(os.path.join(there, name), "")]
+
+    wait_until("it finishes", finished, 90, s.log)
+    wait_until("it has ended", lambda: not s.jobs())
+    ends = [event["limit_bytes"] >> 20 for event in s.events() if event["name"] == "again" and event["action"] == "end"]
+    same("twice, each time with more room", ends, [60, 90, 135])
+    s.client("status", env=s.environment(HOME=home))  # which finds that j3 ended otherwise than saved
+    left = [job for job in ("j1", "j2", "j3") if os.path.exists(os.path.join(home, ".local/state/headroom/jobs", job))]
+    same("no record is left", left, [])
+
+
+@scenario("cgroup")
+def not_started_again(s):
+    """Not beyond what the administrator allows, not more often than its policy says, and not where its owner ended it."""
+    s.daemon("[policy batch]\nretry = 5, limit x2\nlimit_max = 70M\n")
+    script = write(s, "willing.py", WILLING)
+    run = s.run(PYTHON, script, limit="60M", options=("--policy", "batch", "--name", "capped"))
+    check("it is ended", run.wait(90) in (1, 75, 130), run.explain())
+    check("once, up to the cap, then refused", "1 of 5, with a limit of 70 MiB" in run.err() and
+          "no more than 70 MiB" in run.err() and "headroom resume" in run.err(), run.err())
+    same("it is listed", [job["stage"] for job in s.jobs()], ["saved"])
+    held = s.run(PYTHON, script, limit="60M", options=("--name", "hers"))
+    held.wait_held()
+    held.wait_event("checkpoint", "proven")
+    s.must("interrupt", held.name)
+    check("her word is the last", held.wait(60) != 0 and "started again" not in held.err(), held.err())
 
 
 @scenario("cgroup", "process")

@@ -875,27 +875,28 @@ static void test_run(void **state HR_UNUSED)
         sd_bus_message *reply = NULL;
         const char *job, *kind, *text;
         char error[1024], name[200];
+        uint64_t retries;
 
         add_process(800, getpid(), geteuid(), "/");
         add_process(801, 1, geteuid(), "/");
-        assert_true(call(bus, error, &reply, "Run", "usbtssbbs", 800U, "mine", false, (uint64_t)0, "", "",
-                            false, false, "python3 \x1b[31m") >= 0);
-        assert_true(sd_bus_message_read(reply, "sss", &job, &kind, &text) >= 0);
+        assert_true(call(bus, error, &reply, "Run", "usbtssbbsu", 800U, "mine", false, (uint64_t)0, "", "",
+                            false, false, "python3 \x1b[31m", 0U) >= 0);
+        assert_true(sd_bus_message_read(reply, "tsss", &retries, &job, &kind, &text) >= 0);
         assert_string_equal(job, "j1");
         assert_string_equal(kind, "cgroup2");
         assert_string_equal(text, "mine python3 \\x1b[31m");
         sd_bus_message_unref(reply);
 
-        assert_true(call(bus, error, NULL, "Run", "usbtssbbs", 801U, "mine", false, (uint64_t)0, "", "",
-                            false, false, "x") < 0);
+        assert_true(call(bus, error, NULL, "Run", "usbtssbbsu", 801U, "mine", false, (uint64_t)0, "", "",
+                            false, false, "x", 0U) < 0);
         assert_true(begins(error, "NotPermitted"));
-        assert_true(call(bus, error, NULL, "Run", "usbtssbbs", 800U, "j17", false, (uint64_t)0, "", "", false,
-                            false, "x") < 0);
+        assert_true(call(bus, error, NULL, "Run", "usbtssbbsu", 800U, "j17", false, (uint64_t)0, "", "",
+                            false, false, "x", 0U) < 0);
         assert_true(begins(error, "Invalid"));
         memset(name, 'n', sizeof(name) - 1);
         name[sizeof(name) - 1] = '\0';
-        assert_true(call(bus, error, NULL, "Run", "usbtssbbs", 800U, "", false, (uint64_t)0, name, "", false,
-                            false, "x") < 0);
+        assert_true(call(bus, error, NULL, "Run", "usbtssbbsu", 800U, "", false, (uint64_t)0, name, "", false,
+                            false, "x", 0U) < 0);
         assert_true(begins(error, "Invalid"));
         sd_bus_close_unref(bus);
 }

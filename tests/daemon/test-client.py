@@ -88,7 +88,7 @@ class Fake:
 
     def environment(self, **more):
         environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
-        environment.update(HEADROOM_SOCKET=self.socket, TERM="xterm", TZ="UTC", **more)
+        environment.update({"HEADROOM_SOCKET": self.socket, "HOME": self.directory, "TERM": "xterm", "TZ": "UTC", **more})
         return environment
 
     def popen(self, *words, **options):

@@ -28,6 +28,7 @@ static void sample(struct hr_state *s)
                 .limit_before_bytes = 400 * HR_MIB,
                 .high_before_bytes = 300 * HR_MIB,
                 .stood_back_bytes = 350 * HR_MIB,
+                .retried = 2,
                 .deadline_realtime_usec = 1700000000000000,
                 .peak_bytes = 388 * HR_MIB,
         };
@@ -67,6 +68,7 @@ static void expect_same(const char *name, const struct hr_state *got, const stru
         SAME(armed.limit_before_bytes);
         SAME(armed.high_before_bytes);
         SAME(armed.stood_back_bytes);
+        SAME(armed.retried);
         SAME(armed.deadline_realtime_usec);
         SAME(armed.peak_bytes);
         SAME_TEXT(id);
@@ -128,7 +130,7 @@ static void there_and_back(void **state HR_UNUSED)
         s.leader = INT32_MAX;
         s.leader_start_ticks = s.own_limit_bytes = UINT64_MAX;
         s.armed = (struct hr_armed){true, true, true, true, HR_STAGE_KILL, UINT32_MAX, true, true, UINT64_MAX,
-                UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+                UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX};
         s.fuse = s.locked = s.attached = s.matched = true;
         s.placement.freezer = HR_FREEZER_STOP;
         s.placement.kind = HR_KIND_PROCESS;
@@ -282,15 +284,15 @@ static void damaged(void **state HR_UNUSED)
         }
 }
 
-/* The armed line has grown twice since version 1: an upgrade forgets no held job. */
+/* The armed line has grown three times since version 1: an upgrade forgets no held job. */
 static void of_an_older_daemon(void **state HR_UNUSED)
 {
         static const struct {
                 const char *name, *cut;
                 uint64_t high_before_bytes;
         } rows[] = {
-                {"before the limit stood back", " 367001600", 300 * HR_MIB},
-                {"before others' memory.high was kept", " 314572800 367001600", HR_BYTES_NONE},
+                {"before the limit stood back", " 367001600 2", 300 * HR_MIB},
+                {"before others' memory.high was kept", " 314572800 367001600 2", HR_BYTES_NONE},
         };
         static char text[TEXT_MAX];
         struct hr_state s, back;
@@ -306,6 +308,7 @@ static void of_an_older_daemon(void **state HR_UNUSED)
                 EXPECT_UINT(row->name, back.armed.peak_bytes, s.armed.peak_bytes);
                 EXPECT_UINT(row->name, back.armed.high_before_bytes, row->high_before_bytes);
                 EXPECT_UINT(row->name, back.armed.stood_back_bytes, HR_BYTES_NONE);
+                EXPECT_UINT(row->name, back.armed.retried, 0);
         }
 }
 
@@ -387,7 +390,7 @@ static void arms_in_place(void **state HR_UNUSED)
                 s.armed = i % 2 ? (struct hr_armed){.stage = HR_STAGE_OK}
                                 : (struct hr_armed){true, true, true, true, HR_STAGE_KILL, UINT32_MAX, true,
                                           true, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                          UINT64_MAX};
+                                          UINT64_MAX, UINT32_MAX};
                 assert_int_equal(hr_state_arm(fd, &s.armed), 0);
                 assert_int_equal(hr_state_each(d.path, find, &f), 0);
                 expect_same("armed", &f.last, &s);

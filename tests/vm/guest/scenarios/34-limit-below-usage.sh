@@ -3,11 +3,11 @@
 # Time limit: 240 s
 need_headroom
 
-folder=/dev/shm/$scenario
+folder=$work/files # on ext4: 1 KiB of slab for each inode
 cgroup_of() { echo "/sys/fs/cgroup$(field "$1" cgroup)"; }
 mib() { echo $(($(cat "$1") >> 20)); }
 
-start_job files 200M open_files.py "$folder" 16000 "$work/files.ready"
+start_job files 200M open_files.py "$folder" 12000 "$work/files.ready"
 wait_for 120 test -e "$work/files.ready"
 cgroup=$(cgroup_of files)
 used=$(($(field files used_bytes) >> 20)) usage=$(mib "$cgroup/memory.current")
