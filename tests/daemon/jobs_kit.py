@@ -130,6 +130,7 @@ class Scene:
     """A directory, cgroups and daemons for one scenario."""
 
     count = 0
+    store = ""  # where what was fetched is kept
     build = ""  # a directory that anybody may read, with the programs in it
     workload = ""
     lock = threading.Lock()

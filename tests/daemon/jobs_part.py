@@ -187,6 +187,26 @@ def resumes_a_detached_job(s):
     same("no record is left", os.listdir(os.path.join(s.work, ".local/state/headroom/jobs")), [])
 
 
+@scenario("cgroup")
+def a_program_on_sd_event(s):
+    """A program that knows systemd's memory pressure alone, by libsystemd's own sd_event, gives back what malloc keeps."""
+    s.daemon()
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    found = subprocess.run(["sh", os.path.join(top, "tests/libsystemd254.sh"), os.path.join(s.store, "libsystemd254")],
+                           capture_output=True, text=True, check=False)
+    check("there is a libsystemd of 254", found.returncode == 0, found.stderr)
+    program = [os.path.join(s.build, "fake-pressed"), found.stdout.strip()]
+    for more in ({}, {"MEMORY_PRESSURE_WRITE": "aGVsbG8="}):  # what it is to write first, as systemd would have it
+        run = s.run("env", *(f"{key}={value}" for key, value in more.items()), *program, limit="200M")
+        wait_until("it waits", lambda run=run: "waits" in run.out(), detail=run.explain)
+        wait_until("it holds what it does not use", lambda run=run: (run.status() or {}).get("used_bytes", 0) > 60 * MIB, detail=run.explain)
+        s.must("trim", run.name)
+        wait_until("it was told, and trims", lambda run=run: "trimmed" in run.out(), detail=run.explain)
+        wait_until("and is small", lambda run=run: run.status()["used_bytes"] < 16 * MIB, detail=run.explain)
+        s.must("kill", run.name)
+        run.wait()
+
+
 RETRYING = "[policy batch]\nretry = 2, limit x1.5\n"
 
 

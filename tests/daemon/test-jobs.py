@@ -115,7 +115,10 @@ def gather_programs(build, directory):
     workload = os.path.join(directory, "workload.py")
     shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "workload.py"), workload)
     os.chmod(workload, 0o755)
-    jobs_kit.Scene.build, jobs_kit.Scene.workload = directory, workload
+    pressed = os.path.join(build, "tests/daemon/fake-pressed")
+    if os.path.exists(pressed):  # else the scenario that needs it says so
+        shutil.copy(pressed, directory)
+    jobs_kit.Scene.build, jobs_kit.Scene.workload, jobs_kit.Scene.store = directory, workload, os.path.abspath(build)
 
 
 def main():
