@@ -85,7 +85,7 @@ done
 # ---- ring 3: the programs as they are installed ----
 lines test-client timeout 600 /usr/bin/python3 tests/daemon/test-client.py "$B/headroom" "$B/tests/daemon/fake-daemon"
 lines test-python-3.9 timeout 600 sh tests/python/old.sh "$B/pythons"
-lines test-python timeout 600 env HEADROOM_OLD_PYTHONS="$PWD/$B/pythons/root/usr/bin/python2.7" /usr/bin/python3 tests/python/run.py
+lines test-python timeout 600 env HEADROOM_OLD_PYTHONS="$(realpath "$B")/pythons/root/usr/bin/python2.7" /usr/bin/python3 tests/python/run.py
 lines test-jobs timeout 900 /usr/bin/python3 tests/daemon/test-jobs.py "$B" -j 2
 
 passed=$(grep -c '^ok' "$results")
