@@ -22,6 +22,7 @@
 #include "events.h"
 #include "exit.h"
 #include "jobs.h"
+#include "metrics.h"
 #include "output.h"
 #include "policies.h"
 #include "run.h"
@@ -68,6 +69,8 @@ static const struct hr_verb_info verbs[] = {
         {"events", "[JOB]", "what happened, and what was done about it", "headroom events --follow",
                 BIT(HR_OPTION_FOLLOW), 0, 1, false, hr_events_verb},
         {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
+        {"metrics", "", "counters and gauges, as Prometheus reads them", "headroom metrics",
+                BIT(HR_OPTION_OPENMETRICS), 0, 0, false, hr_metrics_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
                 false, hr_doctor_verb},
         {"help", "[VERB]", "this help, or a verb's", "headroom help run", 0, 0, 1, false, verb_help},

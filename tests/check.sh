@@ -85,6 +85,7 @@ done
 # ---- ring 3: the programs as they are installed ----
 lines test-client timeout 600 /usr/bin/python3 tests/daemon/test-client.py "$B/headroom" "$B/tests/daemon/fake-daemon"
 lines test-python timeout 600 /usr/bin/python3 tests/python/run.py
+export HEADROOM_PROMETHEUS=$PWD/build/prometheus # its scenarios skip without it
 lines test-jobs timeout 900 /usr/bin/python3 tests/daemon/test-jobs.py "$B" -j 2
 
 passed=$(grep -c '^ok' "$results")

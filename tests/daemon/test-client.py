@@ -351,6 +351,18 @@ def deeds(fake):
     check("doctor", "boot with psi=1" in out, out)
 
 
+def metrics(fake):
+    """metrics: the daemon's text as it is, in either format; its samples as objects; 3 without a daemon."""
+    text = '# TYPE headroom_jobs gauge\nheadroom_jobs{stage="ok"} 2\n'
+    same("text", fake.client("metrics"), (0, text + "headroom_wakeups_total 7\n", ""))
+    same("OpenMetrics", fake.client("metrics", "--openmetrics"), (0, text + "# EOF\n", ""))
+    same("JSON", json.loads(fake.client("metrics", "--json")[1]),
+         [{"metric": "headroom_jobs", "labels": 'stage="ok"', "value": 2},
+          {"metric": "headroom_wakeups_total", "labels": "", "value": 7}])
+    fake.stop()
+    same("no daemon", fake.client("metrics")[:2], (3, ""))
+
+
 def top_once(fake):
     """top without a terminal that it can draw on shows what status shows, once, and ends."""
     fake.tell("job", "work", "hold", 388 << 20, 400 << 20, "held at 97.0 %")
@@ -870,6 +882,7 @@ def terminal_hangs_up(fake):
 
 
 SCENARIOS = [
+    metrics,
     exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, top_once, top_keys, top_lasts, policy_check, help_texts, events,
     run_statuses, run_request, run_inherits, run_in_pipes, run_signals, run_in_background, run_events,
     run_without_daemon, run_detached, run_subreaper, terminal_line, terminal_ctrl_c, terminal_ctrl_z,
