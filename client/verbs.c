@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "doctor.h"
+#include "drill.h"
 #include "events.h"
 #include "exit.h"
 #include "jobs.h"
@@ -73,6 +74,8 @@ static const struct hr_verb_info verbs[] = {
                 BIT(HR_OPTION_OPENMETRICS), 0, 0, false, hr_metrics_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
                 false, hr_doctor_verb},
+        {"drill", "", "outgrow a small limit, and see whether the job is saved here", "headroom drill",
+                BIT(HR_OPTION_LIMIT) | BIT(HR_OPTION_POLICY), 0, 0, false, hr_drill_verb},
         {"help", "[VERB]", "this help, or a verb's", "headroom help run", 0, 0, 1, false, verb_help},
 };
 

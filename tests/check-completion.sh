@@ -47,6 +47,8 @@ offers --no-python-hook headroom run --no
 offers '!--limit' headroom status --
 offers --openmetrics headroom metrics --o
 offers '!j1' headroom metrics ''
+offers --limit headroom drill --l
+offers '!j1' headroom drill ''
 offers j1 headroom resume ''
 offers analyse headroom why a
 offers '!j1' headroom resume j1 ''
