@@ -24,6 +24,7 @@ zshcompdir ?= $(prefix)/share/zsh/vendor-completions
 unitdir ?= $(prefix)/lib/systemd/system
 userunitdir ?= $(prefix)/lib/systemd/user
 dbuspolicydir ?= $(prefix)/share/dbus-1/system.d
+prometheusdir ?= $(prefix)/share/headroom/prometheus
 
 B ?= build
 V ?= 0
@@ -98,6 +99,7 @@ deps:
 	@sh tests/deps.sh $(DEPS)
 deps-check: deps
 	@sh tests/deps.sh $(CHECK_DEPS)
+	-@sh tests/prometheus.sh build/prometheus
 
 demo: deps
 	@$(MAKE) --no-print-directory all
@@ -152,6 +154,7 @@ install: all
 	install -D -m 644 conf/org.headroom.Headroom1.conf $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
 	install -D -m 644 conf/completion/headroom.bash $(DESTDIR)$(bashcompdir)/headroom
 	install -D -m 644 conf/completion/_headroom $(DESTDIR)$(zshcompdir)/_headroom
+	install -D -m 644 -t $(DESTDIR)$(prometheusdir) conf/prometheus/headroom.rules.yml conf/prometheus/headroom-dashboard.json
 	install -D -m 644 man/headroom.1 $(DESTDIR)$(mandir)/man1/headroom.1
 	install -D -m 644 man/headroom.conf.5 $(DESTDIR)$(mandir)/man5/headroom.conf.5
 	install -D -m 644 man/headroom-job.7 $(DESTDIR)$(mandir)/man7/headroom-job.7
@@ -166,6 +169,8 @@ uninstall:
 	rm -f $(DESTDIR)$(unitdir)/headroomd.service $(DESTDIR)$(userunitdir)/headroomd.service
 	rm -f $(DESTDIR)$(bashcompdir)/headroom $(DESTDIR)$(zshcompdir)/_headroom
 	rm -f $(DESTDIR)$(dbuspolicydir)/org.headroom.Headroom1.conf
+	rm -f $(DESTDIR)$(prometheusdir)/headroom.rules.yml $(DESTDIR)$(prometheusdir)/headroom-dashboard.json
+	-rmdir -p $(DESTDIR)$(prometheusdir)
 	rm -f $(DESTDIR)$(mandir)/man1/headroom.1 $(DESTDIR)$(mandir)/man5/headroom.conf.5
 	rm -f $(DESTDIR)$(mandir)/man7/headroom-job.7 $(DESTDIR)$(mandir)/man8/headroomd.8
 	@echo "kept $(DESTDIR)$(sysconfdir)/headroom: it is yours"

@@ -684,6 +684,14 @@ int hr_call_policies(struct hr_call *call, const char *name, struct hr_call_answ
         return ask_for_text(call, ret, r, reply);
 }
 
+int hr_call_metrics(struct hr_call *call, bool openmetrics, struct hr_call_answer *ret)
+{
+        sd_bus_message *reply = NULL;
+        int r = ask(call, &reply, "Metrics", "b", (int)openmetrics);
+
+        return ask_for_text(call, ret, r, reply);
+}
+
 /* ---- events as they happen ---- */
 
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error HR_UNUSED)

@@ -121,8 +121,10 @@ int hr_call_resume(struct hr_call *call, const char *job, bool has_limit, uint64
         struct hr_call_answer *ret);
 int hr_call_policies(
         struct hr_call *call, const char *name, struct hr_call_answer *ret); /* the text as message */
-int hr_call_doctor(struct hr_call *call, struct hr_call_list *ret);          /* checks */
-int hr_call_events(struct hr_call *call, struct hr_call_list *ret);          /* all that are kept */
+/* The text as message. */
+int hr_call_metrics(struct hr_call *call, bool openmetrics, struct hr_call_answer *ret);
+int hr_call_doctor(struct hr_call *call, struct hr_call_list *ret); /* checks */
+int hr_call_events(struct hr_call *call, struct hr_call_list *ret); /* all that are kept */
 
 /* What holds a job's memory, by its own processes' word. */
 int hr_call_why(struct hr_call *call, const char *job, struct hr_call_why *ret);

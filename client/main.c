@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "drill.h"
 #include "exit.h"
 #include "fd.h"
 #include "output.h"
@@ -66,6 +68,8 @@ int main(int argc, char **argv)
 
         if (argc < 1)
                 return HR_EXIT_USAGE;
+        if (argc > 2 && strcmp(argv[1], HR_DRILL_BOMB) == 0) /* the drill's own job: no verb of a person */
+                return hr_drill_bomb(argv + 2);
         fill_descriptors();
         setlocale(LC_CTYPE, "");
         r = run_verb(argv + 1);

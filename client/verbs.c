@@ -19,9 +19,11 @@
 #include <sys/stat.h>
 
 #include "doctor.h"
+#include "drill.h"
 #include "events.h"
 #include "exit.h"
 #include "jobs.h"
+#include "metrics.h"
 #include "output.h"
 #include "policies.h"
 #include "run.h"
@@ -69,8 +71,12 @@ static const struct hr_verb_info verbs[] = {
         {"events", "[JOB]", "what happened, and what was done about it", "headroom events --follow",
                 BIT(HR_OPTION_FOLLOW), 0, 1, false, hr_events_verb},
         {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
+        {"metrics", "", "counters and gauges, as Prometheus reads them", "headroom metrics",
+                BIT(HR_OPTION_OPENMETRICS), 0, 0, false, hr_metrics_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
                 false, hr_doctor_verb},
+        {"drill", "", "outgrow a small limit, and see whether the job is saved here", "headroom drill",
+                BIT(HR_OPTION_LIMIT) | BIT(HR_OPTION_POLICY), 0, 0, false, hr_drill_verb},
         {"help", "[VERB]", "this help, or a verb's", "headroom help run", 0, 0, 1, false, verb_help},
 };
 

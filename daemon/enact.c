@@ -169,7 +169,10 @@ void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job)
         if (!job->frozen || job->freeze_usec == 0)
                 return;
         uint64_t usec = hr_sub(hr_now_usec(), TAKE_VALUE(job->freeze_usec));
-        if (usec < 10 * HR_USEC_PER_SEC)
+        if (usec < 10 * HR_USEC_PER_MSEC)
+                snprintf(time, sizeof(time), "%" PRIu64 ".%" PRIu64 " ms", usec / HR_USEC_PER_MSEC,
+                        usec % HR_USEC_PER_MSEC / 100);
+        else if (usec < 10 * HR_USEC_PER_SEC)
                 snprintf(time, sizeof(time), "%" PRIu64 " ms", (usec + 500) / HR_USEC_PER_MSEC);
         else
                 hr_units_format_time(time, usec);

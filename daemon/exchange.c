@@ -24,7 +24,8 @@
  * A reader that finds its ring empty clears its eventfd and then looks again: what was put in between is
  * either seen by that look or has made the eventfd readable again. Waking may be needless, never missing.
  *
- * A card's status is under a sequence lock: see hr_card_write.
+ * A card's status is under a sequence lock: see hr_card_write. Counts are single numbers that only grow; a
+ * reader may see one of two that belong together, which the next reading puts right.
  */
 
 #define EVENTS_MAX 256   /* power of two; chosen, not tuned: a burst of all stages of some dozen jobs */
@@ -57,6 +58,16 @@ struct hr_exchange {
 
         /* Bus thread's own. */
         uint32_t under_way_count;
+
+        /* Written by the deciding thread, but for what is dropped of others' lines. */
+        atomic_uint_least64_t figures[HR_FIGURE_COUNT], entries[2][HR_STAGE_COUNT];
+        struct {
+                char action[sizeof(((struct hr_deed *)0)->action)];
+                char outcome[sizeof(((struct hr_deed *)0)->outcome)];
+                atomic_uint_least64_t count;
+        } deeds[HR_DEEDS_MAX + 1]; /* the names are written before deed_count tells of them, and stay */
+        atomic_uint deed_count;
+        _Atomic(char *) page;
 
         struct ring events, records, lines, commands, answers, retired, questions, replies;
         atomic_uint_least64_t dropped_events, dropped_records;
@@ -301,11 +312,81 @@ struct hr_exchange *hr_exchange_free(struct hr_exchange *x)
         free(x->replies.items);
         free(x->slots);
         free(x->free_slots);
+        free(atomic_load(&x->page));
         hr_close(x->command_fd);
         hr_close(x->bus_fd);
         hr_close(x->record_fd);
         free(x);
         return NULL;
+}
+
+/* ---- counts ---- */
+
+static void add(atomic_uint_least64_t *count, uint64_t by)
+{
+        atomic_fetch_add_explicit(count, by, memory_order_relaxed);
+}
+
+static void count_deed(struct hr_exchange *x, const char *action, const char *outcome)
+{
+        unsigned count = atomic_load_explicit(&x->deed_count, memory_order_relaxed), i = 0;
+
+        while (i < count &&
+                (strcmp(x->deeds[i].action, action) != 0 || strcmp(x->deeds[i].outcome, outcome) != 0))
+                i++;
+        i = MIN(i, (unsigned)HR_DEEDS_MAX);
+        if (i == count) {
+                snprintf(x->deeds[i].action, sizeof(x->deeds[i].action), "%s",
+                        i < HR_DEEDS_MAX ? action : "other");
+                snprintf(x->deeds[i].outcome, sizeof(x->deeds[i].outcome), "%s",
+                        i < HR_DEEDS_MAX ? outcome : "other");
+        }
+        add(&x->deeds[i].count, 1);
+        if (i == count)
+                atomic_store_explicit(&x->deed_count, count + 1, memory_order_release);
+}
+
+static void count_event(struct hr_exchange *x, const struct hr_event *event)
+{
+        if (event->job[0] == '\0') /* the daemon's own lines */
+                return;
+        count_deed(x, event->action, event->outcome);
+        if (event->stage != event->previous_stage)
+                add(&x->entries[strcmp(event->outcome, "observed") == 0][event->stage], 1);
+}
+
+void hr_exchange_count(struct hr_exchange *x, enum hr_figure figure, uint64_t by)
+{
+        add(&x->figures[figure], by);
+}
+
+void hr_exchange_read_counts(const struct hr_exchange *x, struct hr_counts *ret)
+{
+        memset(ret, 0, sizeof(*ret));
+        for (size_t i = 0; i < HR_FIGURE_COUNT; i++)
+                ret->figures[i] = atomic_load_explicit(&x->figures[i], memory_order_relaxed);
+        for (size_t i = 0; i < 2; i++)
+                for (size_t k = 0; k < HR_STAGE_COUNT; k++)
+                        ret->entries[i][k] = atomic_load_explicit(&x->entries[i][k], memory_order_relaxed);
+        ret->deed_count = atomic_load_explicit(&x->deed_count, memory_order_acquire);
+        for (size_t i = 0; i < ret->deed_count; i++) {
+                memcpy(ret->deeds[i].action, x->deeds[i].action, sizeof(ret->deeds[i].action));
+                memcpy(ret->deeds[i].outcome, x->deeds[i].outcome, sizeof(ret->deeds[i].outcome));
+                ret->deeds[i].count = atomic_load_explicit(&x->deeds[i].count, memory_order_relaxed);
+        }
+}
+
+/* ---- the page ---- */
+
+void hr_exchange_put_page(struct hr_exchange *x, char *page)
+{
+        free(atomic_exchange_explicit(&x->page, page, memory_order_acq_rel));
+        wake(x->record_fd);
+}
+
+char *hr_exchange_take_page(struct hr_exchange *x)
+{
+        return atomic_exchange_explicit(&x->page, NULL, memory_order_acq_rel);
 }
 
 /* ---- deciding thread ---- */
@@ -339,11 +420,16 @@ void hr_exchange_retire(struct hr_exchange *x, struct hr_card *card)
 
 void hr_exchange_event(struct hr_exchange *x, const struct hr_event *event)
 {
-        if (!ring_push(&x->events, event))
-                atomic_fetch_add_explicit(&x->dropped_events, 1, memory_order_relaxed);
+        count_event(x, event);
+        if (!ring_push(&x->events, event)) {
+                add(&x->dropped_events, 1);
+                add(&x->figures[HR_FIGURE_DROPPED_BUS], 1);
+        }
         wake(x->bus_fd);
-        if (!ring_push(&x->records, event))
-                atomic_fetch_add_explicit(&x->dropped_records, 1, memory_order_relaxed);
+        if (!ring_push(&x->records, event)) {
+                add(&x->dropped_records, 1);
+                add(&x->figures[HR_FIGURE_DROPPED_RECORD], 1);
+        }
         wake(x->record_fd);
 }
 
@@ -437,8 +523,10 @@ void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, .
         va_start(ap, format);
         vsnprintf(line.text, sizeof(line.text), format, ap);
         va_end(ap);
-        if (!ring_push(&x->lines, &line))
-                atomic_fetch_add_explicit(&x->dropped_records, 1, memory_order_relaxed);
+        if (!ring_push(&x->lines, &line)) {
+                add(&x->dropped_records, 1);
+                add(&x->figures[HR_FIGURE_DROPPED_RECORD], 1);
+        }
         wake(x->record_fd);
 }
 

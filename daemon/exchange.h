@@ -12,6 +12,8 @@
  *   commands  what peers ask for, bus thread -> deciding thread, and back with the answer filled in.
  *   questions what a job's own processes are to be asked, deciding thread -> bus thread.
  *   replies   what they said, bus thread -> deciding thread.
+ *   counts    what has happened since the start, counted where it happens; any thread reads them.
+ *   page      a text that the recorder thread is to write into a file, bus thread -> recorder thread.
  *
  * Each ring has one writer and one reader and takes no lock. The deciding thread never frees what another
  * thread allocated: answered commands and retired cards go back to the bus thread, which frees them.
@@ -162,6 +164,32 @@ struct hr_reply {
         char text[256];                          /* SAVED: the path, as said; FAILED: why, escaped */
 };
 
+/* ---- counts ---- */
+
+enum hr_figure {
+        HR_FIGURE_OOM_KILLS,      /* processes of watched jobs that the kernel's OOM killer struck */
+        HR_FIGURE_BAD_VALUES,     /* values and reads of sensors that made no sense or failed */
+        HR_FIGURE_DROPPED_BUS,    /* events for which the bus thread had no room */
+        HR_FIGURE_DROPPED_RECORD, /* events and lines for which the recorder thread had none */
+        HR_FIGURE_WAKEUPS,        /* of the deciding thread's timer */
+        HR_FIGURE_COUNT,
+};
+
+#define HR_DEEDS_MAX 96 /* chosen, not tuned: the code knows some fifty */
+
+/* What was done, or not: an event's action and outcome, which are words of the code, never of a user. */
+struct hr_deed {
+        char action[24], outcome[32];
+        uint64_t count;
+};
+
+struct hr_counts {
+        uint64_t figures[HR_FIGURE_COUNT];
+        uint64_t entries[2][HR_STAGE_COUNT];    /* of a stage; [1]: only observed, nothing was done */
+        struct hr_deed deeds[HR_DEEDS_MAX + 1]; /* the last: all for which there is no room, "other" */
+        size_t deed_count;
+};
+
 /* ---- the meeting place ---- */
 
 struct hr_line {
@@ -181,6 +209,7 @@ void hr_exchange_retire(
         struct hr_exchange *x, struct hr_card *card); /* takes it out; the bus thread frees it */
 void hr_exchange_event(struct hr_exchange *x,
         const struct hr_event *event); /* to both rings; dropped and counted when full */
+void hr_exchange_count(struct hr_exchange *x, enum hr_figure figure, uint64_t by);
 struct hr_command *hr_exchange_next_command(
         struct hr_exchange *x); /* NULL: none; now the deciding thread's */
 void hr_exchange_answer(struct hr_exchange *x, struct hr_command *c); /* gives it back, filled in */
@@ -205,7 +234,14 @@ void hr_exchange_reap(struct hr_exchange *x); /* frees retired cards: only betwe
 int hr_exchange_bus_fd(
         const struct hr_exchange *x); /* eventfd, readable when answers, events or retired cards wait */
 
+/* Takes the page (malloc()ed, with its newlines), in place of one that was not fetched. */
+void hr_exchange_put_page(struct hr_exchange *x, char *page);
+
+/* Any thread. */
+void hr_exchange_read_counts(const struct hr_exchange *x, struct hr_counts *ret);
+
 /* Recorder thread. */
+char *hr_exchange_take_page(struct hr_exchange *x); /* NULL: none; to be freed */
 bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret);
 bool hr_exchange_next_line(struct hr_exchange *x, struct hr_line *ret);
 int hr_exchange_record_fd(const struct hr_exchange *x);

@@ -114,6 +114,7 @@ struct hr_job {
         struct hr_command *limiting; /* a limit asked for while the helper sets another; NULL: none */
         struct hr_command *leaving;  /* detach, answered once it is thawed; NULL: none */
 
+        uint64_t oom_kills_seen; /* of its group's, since before it was watched */
         uint64_t oom_kills;
 };
 

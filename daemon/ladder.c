@@ -452,7 +452,12 @@ static void check_pss(struct hr_manager *m, struct hr_job *job)
         job->pss_busy = hr_errands_ask(m, &q, job, NULL, NULL) == 0;
 }
 
-static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
+static uint64_t bad_values(const struct hr_job *job)
+{
+        return job->group.bad_count + (job->tree ? job->tree->bad_count : 0);
+}
+
+static int read_sensors(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
 {
         int r;
         if (job->kind == HR_KIND_PROCESS) {
@@ -481,6 +486,17 @@ static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bo
         }
         m->samples++;
         return hr_job_sense(job, now_usec, full);
+}
+
+static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
+{
+        uint64_t before = bad_values(job);
+        int r = read_sensors(m, job, now_usec, full);
+        uint64_t bad_count = hr_sub(bad_values(job), before) + (r < 0 && r != -EAGAIN);
+
+        if (bad_count > 0)
+                hr_exchange_count(m->exchange, HR_FIGURE_BAD_VALUES, bad_count);
+        return r;
 }
 
 /* Where nothing could have changed, nothing is judged: most looks at a thousand jobs at rest end here. */
@@ -585,8 +601,10 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         hr_enact_wire(m, job, &sample, now_usec);
         job->silenced = false;
         plan(m, job, &sample, &d, now_usec);
-        if (job->limits_usec == now_usec) /* what was just decided did not wait for this */
+        if (job->limits_usec == now_usec) { /* what was just decided did not wait for this */
                 hr_shared_refresh(m, job);
+                hr_ladder_count_oom_kills(m, job);
+        }
         if (job->ask != HR_ASK_NOTHING) /* raised on the spot */
                 job->next_usec = now_usec;
 }
@@ -668,6 +686,20 @@ static void retry(struct hr_manager *m, struct hr_job *job)
                 start_again(m, job, more);
 }
 
+/* A group may have seen some before it was watched. */
+void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job)
+{
+        uint64_t kills = job->wire.oom_kill_count;
+
+        if (job->kind == HR_KIND_PROCESS)
+                return;
+        if (hr_group_read_oom_kills(&job->group, &kills) != 0) /* gone: as the tripwire saw it last */
+                kills = MAX(kills, job->oom_kills);
+        if (job->limits_usec > 0 && kills > job->oom_kills_seen)
+                hr_exchange_count(m->exchange, HR_FIGURE_OOM_KILLS, kills - job->oom_kills_seen);
+        job->oom_kills_seen = MAX(job->oom_kills_seen, kills);
+}
+
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -680,6 +712,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 job->oom_kills = MAX(job->oom_kills, kills);
         else
                 job->oom_kills = MAX(job->oom_kills, job->wire.oom_kill_count);
+        hr_ladder_count_oom_kills(m, job);
         describe_end(job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */

@@ -318,6 +318,8 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
         prepare_process(o, config);
         struct hr_recorder_options recorder_options = {
                 .journal = journal, .tell_terminals = config->tell_terminals};
+        snprintf(recorder_options.metrics_file, sizeof(recorder_options.metrics_file), "%s",
+                config->metrics_file);
         struct hr_bus_options bus_options = {
                 .socket_path = places.socket,
                 .user = o->user,
@@ -326,6 +328,8 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                 .memory_controller = h->memory_version == 1 ? "memory" : NULL,
                 .events_kept = config->events_kept,
                 .host_total_bytes = total,
+                .metrics_jobs = config->metrics_jobs,
+                .metrics_interval_usec = config->metrics_file[0] ? config->metrics_interval_usec : 0,
         };
         /* SIGTERM and the like are the deciding thread's: blocked before there is another. */
         sigset_t mask;

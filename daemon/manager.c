@@ -315,6 +315,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         if (state->armed.frozen)
                 hr_enact_adopted(m, job);
 
+        hr_ladder_count_oom_kills(m, job);
         (void)hr_job_sense(job, now, true);
         hr_job_sample(job, now, &sample);
         nothing.stage = job->state.stage;
@@ -376,7 +377,7 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         struct hr_manager *m = userdata;
         uint64_t now = hr_now_usec(), unused = HR_USEC_NEVER;
 
-        m->wakeups++;
+        hr_exchange_count(m->exchange, HR_FIGURE_WAKEUPS, 1);
         m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it
                                           is set to */
         if (!m->helper && now >= m->helper_retry_usec && hr_errands_start(m) < 0)

@@ -67,7 +67,7 @@ struct hr_manager {
         struct hr_pending pending[HR_PENDING_MAX];
         uint64_t last_token;
         uint64_t timer_usec;                  /* what the timer is set to; HR_USEC_NEVER: off */
-        uint64_t wakeups, samples;            /* for doctor */
+        uint64_t samples;                     /* for doctor */
         uint64_t allocated_bytes;             /* by the whole host, when it was read last */
         uint64_t table_usec, table_cost_usec; /* of the last pass over /proc: when, and how long it took */
 };
@@ -106,6 +106,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
 /* Puts off the looks that are due at jobs which can't have filled their room: one read for all of them. */
 void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
+/* Those of its group that are new; the first time, before it was ever looked at, none is. */
+void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
         const char *action, const char *outcome, const char *reason);
 /* For the events alone: the stage stays, and so does the reason that status shows. */

@@ -165,8 +165,11 @@ static void give_turn(struct hr_manager *m, struct hr_domain *d, uint64_t now_us
 
 void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec)
 {
+        uint64_t bad_before = m->host.bad_count;
         hr_domain_sample(d, now_usec, m->config->fill_rate_bytes_per_second, m->config->poll_min_usec,
                 m->config->poll_max_usec);
+        if (m->host.bad_count > bad_before)
+                hr_exchange_count(m->exchange, HR_FIGURE_BAD_VALUES, m->host.bad_count - bad_before);
         uint32_t ratio = hr_domain_ratio(d);
         if (ratio < HR_DOMAIN_RELAX_PERMYRIAD && !d->turn)
                 return;

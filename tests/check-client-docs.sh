@@ -72,6 +72,8 @@ same_keys 'Cm limit' limit work
 same_keys 'Cm events' events
 same_keys 'Cm why' why work
 same_keys 'Cm doctor' doctor
+same_keys 'Cm metrics' metrics
+same_keys 'Cm drill' drill --limit 16M
 same_keys 'Cm policy list , policy show' policy show default
 same_keys 'Cm policy check' policy check "$work/bad.conf"
 same_keys 'the others' hold work

@@ -45,6 +45,10 @@ offers --json headroom --
 offers --limit headroom run --l
 offers --no-python-hook headroom run --no
 offers '!--limit' headroom status --
+offers --openmetrics headroom metrics --o
+offers '!j1' headroom metrics ''
+offers --limit headroom drill --l
+offers '!j1' headroom drill ''
 offers j1 headroom resume ''
 offers analyse headroom why a
 offers '!j1' headroom resume j1 ''

@@ -10,7 +10,8 @@ install() { make --no-print-directory B="$B" DESTDIR="$D" prefix=/usr sysconfdir
 install install
 for f in usr/sbin/headroomd usr/bin/headroom usr/lib/systemd/system/headroomd.service usr/lib/systemd/user/headroomd.service \
 	etc/headroom/headroom.conf usr/share/dbus-1/system.d/org.headroom.Headroom1.conf usr/share/man/man1/headroom.1 \
-	usr/share/man/man5/headroom.conf.5 usr/share/man/man8/headroomd.8 usr/lib/headroom/hooks/mail; do
+	usr/share/man/man5/headroom.conf.5 usr/share/man/man8/headroomd.8 usr/lib/headroom/hooks/mail \
+	usr/share/headroom/prometheus/headroom.rules.yml usr/share/headroom/prometheus/headroom-dashboard.json; do
 	[ -s "$D/$f" ] || { echo "missing: $f"; exit 1; }
 done
 if grep -rq '@sbindir@' "$D/usr/lib/systemd"; then echo "a unit was not filled in"; exit 1; fi

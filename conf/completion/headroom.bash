@@ -56,7 +56,7 @@ _headroom() {
 				*) choices='list show set check' ;;
 				esac
 				;;
-			attach | doctor) ;;
+			attach | doctor | drill | metrics) ;;
 			*) ((COMP_CWORD == at + 1)) && choices=$(_headroom_jobs) ;;
 			esac
 		fi

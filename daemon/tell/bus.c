@@ -21,7 +21,7 @@
 /*
  * The thread and its loop. Its sources: the listening socket, one for each peer (tell/peer), the system bus
  * where there is one, the exchange's eventfd (answers, events, retired cards), an eventfd that says stop, and
- * two slow timers: the way back to the system bus, and what is to be said about peers.
+ * slow timers: the way back to the system bus, what is to be said about peers, and the page of metrics.
  *
  * Everything is made in hr_bus_start, so that errors are its caller's, and then belongs to the thread until
  * that is joined. Only the system bus is opened in the thread, for it may be slow and may be missing.
@@ -38,6 +38,7 @@ struct hr_bus {
         struct hr_exchange *exchange;
         char *socket_path, *proc_path, *cgroup_path, *memory_controller; /* owned copies */
         bool user;
+        uint64_t metrics_interval_usec; /* 0: no file is written */
 
         pthread_t thread;
         bool started;
@@ -45,7 +46,8 @@ struct hr_bus {
         int stop_fd;
 
         sd_event *event;
-        sd_event_source *listen, *resume_accept, *stop, *exchange_source, *system_timer, *report_timer;
+        sd_event_source *listen, *resume_accept, *stop, *exchange_source, *system_timer, *report_timer,
+                *metrics_timer;
         struct hr_peers peers;
         struct hr_service *service;
         struct hr_liaison *liaison; /* NULL: the jobs' socket could not be made, which was said */
@@ -212,6 +214,18 @@ static int on_report_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *us
         return 0;
 }
 
+/* For the file of metrics, which the recorder writes. */
+static int on_metrics_timer(sd_event_source *s, uint64_t usec HR_UNUSED, void *userdata)
+{
+        struct hr_bus *b = userdata;
+        char *page = hr_service_metrics(b->service, NULL, HR_METRICS_PROMETHEUS);
+
+        sd_event_source_set_time_relative(s, b->metrics_interval_usec);
+        if (page)
+                hr_exchange_put_page(b->exchange, page);
+        return 0;
+}
+
 /* ---- the thread ---- */
 
 static int on_stop(sd_event_source *s HR_UNUSED, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
@@ -285,6 +299,8 @@ static int add_sources(struct hr_bus *b)
                 {&b->resume_accept, ACCEPT_PAUSE_USEC, on_resume_accept, "accept-again", SD_EVENT_OFF},
                 {&b->system_timer, 0, on_system_timer, "system-bus", b->user ? SD_EVENT_OFF : SD_EVENT_ON},
                 {&b->report_timer, REPORT_USEC, on_report_timer, "report", SD_EVENT_ON},
+                {&b->metrics_timer, 0, on_metrics_timer, "metrics",
+                        b->metrics_interval_usec > 0 ? SD_EVENT_ON : SD_EVENT_OFF},
         };
         int r = 0;
 
@@ -354,6 +370,7 @@ int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, st
         b->stop_fd = -1;
         b->exchange = x;
         b->user = options->user;
+        b->metrics_interval_usec = options->metrics_interval_usec;
         own.socket_path = b->socket_path = copy(options->socket_path, &failed);
         own.proc_path = b->proc_path = copy(options->proc_path, &failed);
         own.cgroup_path = b->cgroup_path = copy(options->cgroup_path, &failed);
@@ -401,6 +418,7 @@ struct hr_bus *hr_bus_stop(struct hr_bus *b)
         sd_event_source_disable_unref(b->exchange_source);
         sd_event_source_disable_unref(b->system_timer);
         sd_event_source_disable_unref(b->report_timer);
+        sd_event_source_disable_unref(b->metrics_timer);
         sd_event_unref(b->event);
         hr_service_free(b->service);
         hr_listen_close(&b->socket);

@@ -19,6 +19,8 @@ struct hr_bus_options {
         const char *memory_controller; /* "memory" on v1; NULL on v2: for hr_parse_proc_cgroup */
         uint32_t events_kept;
         uint64_t host_total_bytes;
+        uint32_t metrics_jobs;          /* series of single jobs, at most */
+        uint64_t metrics_interval_usec; /* how often the recorder is given a page; 0: never */
 };
 
 /* Binds the socket (a dead one left behind is replaced; a live one is -EADDRINUSE) and starts the thread. */

@@ -41,6 +41,9 @@
  *       ("mapping"), then by process ("process"), each largest first. Shared pages are divided among all that
  *       map them, swap is counted in. A process row without a pid sums up those that are not listed, or with
  *       HR_BYTES_NONE tells how many could not be looked at
+ * - Metrics(b openmetrics) -> s text
+ *       for Prometheus, in its own text format or in OpenMetrics: sums that anybody may see, and single jobs
+ *       that the caller may
  * - Subscribe() -> ()
  *       from now on Event signals come to this peer
  * - Follow(s job) -> ()

@@ -9,9 +9,11 @@
 #include <sys/eventfd.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "tell/journal.h"
+#include "tell/metrics.h"
 #include "tell/terminal.h"
 
 /*
@@ -37,6 +39,8 @@ struct said {
 struct hr_recorder {
         struct hr_exchange *exchange;
         bool tell_terminals;
+        char metrics_file[256];
+        int metrics_error; /* of the last write, which was said; 0: it went well */
         pthread_t thread;
         bool started;
         int stop_fd;
@@ -113,6 +117,23 @@ static uint64_t settle(struct hr_recorder *r, uint64_t now, bool all)
         return next;
 }
 
+static void store_page(struct hr_recorder *r)
+{
+        _free_ char *page = hr_exchange_take_page(r->exchange);
+
+        if (!page || !r->metrics_file[0])
+                return;
+        int error = hr_metrics_store(r->metrics_file, page);
+        if (error < 0 && error != r->metrics_error)
+                hr_journal_line(LOG_WARNING,
+                        "metrics can't be written to %s (%s): metrics_file in headroom.conf names it, its "
+                        "directory must exist and be writable for headroomd",
+                        r->metrics_file, strerrordesc_np(-error));
+        else if (error == 0 && r->metrics_error < 0)
+                hr_journal_line(LOG_INFO, "metrics are written to %s again", r->metrics_file);
+        r->metrics_error = error;
+}
+
 static void drain(struct hr_recorder *r)
 {
         uint64_t dropped_count;
@@ -128,6 +149,7 @@ static void drain(struct hr_recorder *r)
                 hr_journal_line(LOG_WARNING,
                         "%llu events were not recorded: they came faster than they could be written.",
                         (unsigned long long)dropped_count);
+        store_page(r);
 }
 
 static void *run(void *userdata)
@@ -149,6 +171,8 @@ static void *run(void *userdata)
         }
         drain(r);
         settle(r, now_usec(), true);
+        if (r->metrics_file[0])
+                (void)unlink(r->metrics_file); /* figures of a daemon that is gone would be read for ever */
         return NULL;
 }
 
@@ -192,6 +216,7 @@ int hr_recorder_start(
                 return -errno;
         r->exchange = x;
         r->tell_terminals = options->tell_terminals;
+        snprintf(r->metrics_file, sizeof(r->metrics_file), "%s", options->metrics_file);
         error = start_thread(r);
         if (error < 0)
                 return error;

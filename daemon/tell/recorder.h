@@ -3,9 +3,9 @@
 
 /*
  * The recorder thread: takes events from the exchange and writes them to the journal (tell/journal), and to
- * the owner's login terminals where no `headroom run` shows them (tell/terminal). It may wait for a disk or
- * for journald; nobody waits for it. The same message for a job at most once a minute; what was left out is
- * counted.
+ * the owner's login terminals where no `headroom run` shows them (tell/terminal); and the page of metrics
+ * into its file (tell/metrics). It may wait for a disk or for journald; nobody waits for it. The same message
+ * for a job at most once a minute; what was left out is counted.
  */
 
 #include "exchange.h"
@@ -15,6 +15,7 @@ struct hr_recorder;
 struct hr_recorder_options {
         bool journal; /* there is a journal socket: else lines go to stderr */
         bool tell_terminals;
+        char metrics_file[256]; /* what the exchange's page is written into; "": nowhere. Goes at the stop. */
 };
 
 int hr_recorder_start(

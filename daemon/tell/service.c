@@ -2,10 +2,16 @@
 #include "tell/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "tell/message.h"
 #include "tell/pending.h"
+#include "fd.h"
+#include "think/parse.h"
 
 #ifndef HR_VERSION
 #define HR_VERSION "0" /* the Makefile knows */
@@ -28,7 +34,9 @@ struct hr_service {
 
         struct hr_pending *pending;
         struct hr_liaison *liaison; /* borrowed; NULL: the jobs' socket is not served */
-        struct hr_event *kept;      /* ring that grows up to kept_max */
+        uint32_t metrics_jobs;
+        uint64_t start_usec;   /* CLOCK_REALTIME */
+        struct hr_event *kept; /* ring that grows up to kept_max */
         uint32_t kept_max, kept_room, kept_count, kept_next;
 };
 
@@ -383,6 +391,67 @@ static int method_totals(
         return hr_message_reply_totals(m, jobs_count, used_bytes, held_count);
 }
 
+static void read_host(const struct hr_service *s, struct hr_metrics *m)
+{
+        char path[PATH_MAX], text[4096]; /* the numbers that are wanted stand in its first half */
+        struct hr_meminfo info;
+
+        snprintf(path, sizeof(path), "%s/meminfo", s->view.proc_path);
+        _close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+        m->has_host = n > 0 && hr_parse_meminfo(text, (size_t)n, &info) == 0;
+        if (!m->has_host)
+                return; /* absent is more honest than 0 */
+        m->host_total_bytes = info.total_bytes;
+        m->host_available_bytes = info.available_bytes;
+        m->host_swap_free_bytes = info.swap_free_bytes;
+}
+
+char *hr_service_metrics(struct hr_service *s, const struct hr_caller *caller, enum hr_metrics_format format)
+{
+        struct hr_metrics m;
+        char *text = NULL;
+        size_t size = 0;
+
+        if (hr_metrics_init(&m, s->metrics_jobs) < 0)
+                return NULL;
+        m.version = HR_VERSION;
+        m.start_usec = s->start_usec;
+        hr_exchange_read_counts(s->exchange, &m.counts);
+        read_host(s, &m);
+        for (uint32_t i = 0; i < hr_exchange_slots(s->exchange); i++) {
+                struct hr_card *card = hr_exchange_card(s->exchange, i);
+                struct hr_status status;
+
+                if (!card)
+                        continue;
+                hr_card_read(card, &status);
+                hr_metrics_add(&m, card->id, card->user ? card->user : "", &status,
+                        !caller || hr_resolve_visible(caller, card));
+        }
+        FILE *out = open_memstream(&text, &size);
+        if (out)
+                hr_metrics_write(&m, format, out);
+        if (!out || fclose(out) != 0) {
+                free(text);
+                text = NULL;
+        }
+        hr_metrics_done(&m);
+        return text;
+}
+
+static int method_metrics(
+        struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e HR_UNUSED)
+{
+        int open, r = sd_bus_message_read(m, "b", &open);
+
+        if (r < 0)
+                return r;
+        _free_ char *text =
+                hr_service_metrics(s, &p->caller, open ? HR_METRICS_OPENMETRICS : HR_METRICS_PROMETHEUS);
+        return text ? hr_message_reply_text(m, text) : -ENOMEM;
+}
+
 static const struct hr_event *kept_event(const struct hr_service *s, uint32_t back) /* 1: the newest */
 {
         return &s->kept[(s->kept_next + s->kept_room - back) % s->kept_room];
@@ -441,6 +510,7 @@ static const struct {
         {"Events", method_events},
         {"Why", method_why},
         {"Breakdown", method_breakdown},
+        {"Metrics", method_metrics},
         {"Subscribe", method_subscribe},
         {"Follow", method_follow},
 };
@@ -493,6 +563,7 @@ const sd_bus_vtable hr_service_vtable[] = {
         METHOD("Events", "u", "a" HR_BUS_EVENT_STRUCT),
         METHOD("Why", "s", "a" HR_BUS_HOLDER_STRUCT "ttuus"),
         METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT),
+        METHOD("Metrics", "b", "s"),
         METHOD("Subscribe", "", ""),
         METHOD("Follow", "s", ""),
         SD_BUS_SIGNAL("Event", HR_BUS_EVENT_FIELDS, 0),
@@ -536,6 +607,10 @@ int hr_service_new(struct hr_exchange *x, const struct hr_bus_options *options, 
                 return -ENOMEM;
         s->exchange = x;
         s->kept_max = options->events_kept;
+        s->metrics_jobs = options->metrics_jobs;
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        s->start_usec = (uint64_t)now.tv_sec * HR_USEC_PER_SEC;
         s->view = (struct hr_view){
                 .exchange = x,
                 .proc_path = options->proc_path,

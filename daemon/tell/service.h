@@ -8,6 +8,7 @@
 
 #include "tell/bus.h"
 #include "tell/liaison.h"
+#include "tell/metrics.h"
 #include "tell/peer.h"
 
 struct hr_service;
@@ -21,6 +22,8 @@ struct hr_service *hr_service_free(struct hr_service *s); /* returns NULL; accep
 
 extern const sd_bus_vtable hr_service_vtable[]; /* its userdata is a struct hr_peer */
 
+/* What Metrics answers to that caller (NULL: all may be seen), to be freed; NULL for want of memory. */
+char *hr_service_metrics(struct hr_service *s, const struct hr_caller *caller, enum hr_metrics_format format);
 /* Why is answered by it; before the first call. */
 void hr_service_consult(struct hr_service *s, struct hr_liaison *liaison);
 void hr_service_answer(struct hr_service *s); /* sends the answers that have come */

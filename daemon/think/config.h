@@ -96,6 +96,9 @@ struct hr_config {
         bool lock_memory;
         bool tell_terminals;
         uint32_t events_kept;
+        char metrics_file[256]; /* "": none is written */
+        uint64_t metrics_interval_usec;
+        uint32_t metrics_jobs; /* series of single jobs, at most */
         /* [host] */
         bool host_guard;
         uint64_t host_reserve_bytes; /* the host counts as full when only this is left */

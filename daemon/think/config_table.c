@@ -54,6 +54,12 @@ static const struct hr_config_key keys[] = {
                 "Write to the login terminals of the owner of a job that has none of its own."),
         DAEMON("events_kept", events_kept, count, 1, 65536, "1024",
                 "Events kept for headroom events; the oldest goes first."),
+        DAEMON("metrics_file", metrics_file, path, 0, 0, "",
+                "A file for the textfile collector of Prometheus' node exporter; nothing: none is written."),
+        DAEMON("metrics_interval", metrics_interval_usec, time, SEC, HOUR, "15s",
+                "How often that file is written."),
+        DAEMON("metrics_jobs", metrics_jobs, count, 0, 1000, "0",
+                "Jobs with metrics of their own, those that use most; 0: sums alone."),
 
         HOST("guard", host_guard, yesno, 0, 1, "yes",
                 "Put the jobs through their ladder when the host itself runs out of memory."),

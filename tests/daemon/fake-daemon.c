@@ -308,6 +308,18 @@ static int method_doctor(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
                 "no /proc/pressure", "boot with psi=1");
 }
 
+static int method_metrics(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error HR_UNUSED)
+{
+        int open, r = sd_bus_message_read(m, "b", &open);
+
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(m, "s",
+                open ? "# TYPE headroom_jobs gauge\nheadroom_jobs{stage=\"ok\"} 2\n# EOF\n"
+                     : "# TYPE headroom_jobs gauge\nheadroom_jobs{stage=\"ok\"} 2\nheadroom_wakeups_total "
+                       "7\n");
+}
+
 /* Why and Breakdown: the job that it names is looked up, the answer is always the same. */
 static int method_why(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
 {
@@ -387,6 +399,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Act", "ss", "s", method_act, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Resume", "sbt", "s", method_resume, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Policies", "s", "s", method_policies, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Metrics", "b", "s", method_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Doctor", "", "a(ssss)", method_doctor, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Why", "s", "a" HR_BUS_HOLDER_STRUCT "ttuus", method_why, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT, method_why, SD_BUS_VTABLE_UNPRIVILEGED),

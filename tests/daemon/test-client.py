@@ -351,6 +351,30 @@ def deeds(fake):
     check("doctor", "boot with psi=1" in out, out)
 
 
+def metrics(fake):
+    """metrics: the daemon's text as it is, in either format; its samples as objects; 3 without a daemon."""
+    text = '# TYPE headroom_jobs gauge\nheadroom_jobs{stage="ok"} 2\n'
+    same("text", fake.client("metrics"), (0, text + "headroom_wakeups_total 7\n", ""))
+    same("OpenMetrics", fake.client("metrics", "--openmetrics"), (0, text + "# EOF\n", ""))
+    same("JSON", json.loads(fake.client("metrics", "--json")[1]),
+         [{"metric": "headroom_jobs", "labels": 'stage="ok"', "value": 2},
+          {"metric": "headroom_wakeups_total", "labels": "", "value": 7}])
+    fake.stop()
+    same("no daemon", fake.client("metrics")[:2], (3, ""))
+
+
+def drill(fake):
+    """drill: what is no limit is refused before anything begins; 1 where nothing stops its job; 3 without a daemon."""
+    for words, wanted in ((("--limit", "4"), "4G"), (("--limit", "1M"), "16M to 4G"), (("--limit", "max"), "16M to 4G")):
+        status, out, err = fake.client("drill", *words)
+        check(words, (status, out) == (2, "") and wanted in err, err)
+    status, out, err = fake.client("drill", "--limit", "16M", "--json")
+    same("nobody stops it", (status, json.loads(out)[0]["outcome"]), (1, "unhindered"))
+    check("what to type", "fill_rate" in json.loads(out)[0]["remedy"], out)
+    fake.stop()
+    same("no daemon", fake.client("drill")[:2], (3, ""))
+
+
 def top_once(fake):
     """top without a terminal that it can draw on shows what status shows, once, and ends."""
     fake.tell("job", "work", "hold", 388 << 20, 400 << 20, "held at 97.0 %")
@@ -465,7 +489,7 @@ def help_texts(fake):
     status, out, err = fake.client("--help")
     same("help", (status, err), (0, ""))
     verbs = re.findall(r"^  ([a-z]+) ", out, re.M)
-    check("the verbs", {"run", "status", "doctor"} <= set(verbs) and "drill" not in verbs, out)
+    check("the verbs", {"run", "status", "doctor", "metrics", "drill"} <= set(verbs) and "drill-bomb" not in out, out)
     for verb in verbs:
         status, text, err = fake.client(verb, "--help")
         check(verb, status == 0 and text.startswith(f"usage: headroom {verb}") and not err, text)
@@ -870,7 +894,7 @@ def terminal_hangs_up(fake):
 
 
 SCENARIOS = [
-    exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, top_once, top_keys, top_lasts, policy_check, help_texts, events,
+    exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, metrics, drill, top_once, top_keys, top_lasts, policy_check, help_texts, events,
     run_statuses, run_request, run_inherits, run_in_pipes, run_signals, run_in_background, run_events,
     run_without_daemon, run_detached, run_subreaper, terminal_line, terminal_ctrl_c, terminal_ctrl_z,
     terminal_ctrl_z_held,

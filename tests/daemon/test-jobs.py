@@ -23,10 +23,12 @@ sys.dont_write_bytecode = True
 
 import jobs_kit
 import jobs_answers  # noqa: F401  each registers its scenarios
+import jobs_drill  # noqa: F401
 import jobs_finding  # noqa: F401
 import jobs_hardship  # noqa: F401
 import jobs_ladder  # noqa: F401
 import jobs_life  # noqa: F401
+import jobs_metrics  # noqa: F401
 import jobs_part  # noqa: F401
 import jobs_saving  # noqa: F401
 import jobs_terminal  # noqa: F401
