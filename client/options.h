@@ -19,6 +19,8 @@ enum hr_option {
         HR_OPTION_UNWATCHED,
         HR_OPTION_FOLLOW,
         HR_OPTION_NO_PYTHON_HOOK,
+        HR_OPTION_OUTPUT,
+        HR_OPTION_INTERVAL,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))

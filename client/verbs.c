@@ -24,6 +24,7 @@
 #include "jobs.h"
 #include "output.h"
 #include "policies.h"
+#include "record.h"
 #include "run.h"
 #include "top.h"
 #include "why.h"
@@ -67,6 +68,9 @@ static const struct hr_verb_info verbs[] = {
         {"kill", "JOB", "end it at once, unsaved", "headroom kill j17", 0, 1, 1, false, hr_jobs_act},
         {"events", "[JOB]", "what happened, and what was done about it", "headroom events --follow",
                 BIT(HR_OPTION_FOLLOW), 0, 1, false, hr_events_verb},
+        {"record", "JOB", "its memory over time, as text, until it ends",
+                "headroom record j17 --output j17.txt", BIT(HR_OPTION_OUTPUT) | BIT(HR_OPTION_INTERVAL), 1, 1,
+                false, hr_record_verb},
         {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
                 false, hr_doctor_verb},

@@ -96,7 +96,8 @@ static size_t read_file(const char *path, struct file *ret, struct replay_case *
                         continue;
                 }
                 if (line[0] == '#') {
-                        if (c)
+                        /* Of a record as it was made, and nothing to be played: what it came to, and when. */
+                        if (c && strncmp(line, "# at ", 5) != 0 && strncmp(line, "# what ", 7) != 0)
                                 read_header(c, path, number, line + 2);
                         continue;
                 }
