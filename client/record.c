@@ -11,9 +11,9 @@
  *   # what ended 73000000                     last: ended, gone (watched no longer) or stopped (by ctrl-C)
  *
  * The daemon is asked on an absolute schedule, and over a restart of it. What it tells is from its own last
- * look: a job that moves is looked at at least as often as once a second, one that has rested for T at the
- * latest T / 4 later. Moments in which nothing has changed are left out, but for the last of them: what stood
- * still must not look like a slope.
+ * look: one that has not moved by a 64th of its limit for a time T is looked at again at the latest T / 4
+ * later (daemon/ladder.c, pause_at_rest). Moments in which nothing has changed are left out, but for the last
+ * of them: what stood still must not look like a slope.
  *
  * Each line is written out at once, so that a file is whole up to its last line whatever happens; where the
  * disk is full, what was begun of a line is taken away again. Signals are blocked but for the time between
