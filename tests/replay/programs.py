@@ -16,6 +16,7 @@ so new programs go to its end.
 import concurrent.futures
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,11 @@ def work(seconds):
         for _ in range(1000):
             x = x * 1103515245 % 2147483648
     return x
+
+
+def shared_directory(work_directory):
+    """On a tmpfs, of the program that works there; who records it removes it."""
+    return "/dev/shm/" + os.path.basename(os.path.abspath(work_directory))
 
 
 def make_csv(path, rows, seed=1):
@@ -366,16 +372,13 @@ def cache_fills():
 
 @program("files written to a tmpfs", limit=300, seconds=150)
 def tmpfs_files():
-    directory = tempfile.mkdtemp(prefix="headroom-record-", dir="/dev/shm")
-    try:
-        n = 0
-        while True:
-            n += 1
-            with open(f"{directory}/{n}", "wb") as out:
-                out.write(take(3))
-            time.sleep(0.8)
-    finally:
-        subprocess.run(["rm", "-rf", directory], check=False)
+    directory, n = shared_directory("."), 0
+    os.mkdir(directory)
+    while True:
+        n += 1
+        with open(f"{directory}/{n}", "wb") as out:
+            out.write(take(3))
+        time.sleep(0.8)
 
 
 @program("a file of 400 MB mapped and read in random order", seconds=60)
@@ -620,6 +623,7 @@ def record_one(number):
             what = f"killed {round((time.monotonic() - start) * 1e6)}"
         child.kill()
         child.wait()
+        shutil.rmtree(shared_directory(work_directory), ignore_errors=True)  # its pages are the group's
         end_group(group)
     failed = what == "ended" and child.returncode != 0
     if len(points) < 100 or failed:
