@@ -37,6 +37,8 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_UNWATCHED] = {"unwatched", NULL, "start the job even where no daemon is reachable"},
         [HR_OPTION_NO_PYTHON_HOOK] = {"no-python-hook", NULL, "do not help Python give back memory"},
         [HR_OPTION_OPENMETRICS] = {"openmetrics", NULL, "in OpenMetrics, not Prometheus' own text format"},
+        [HR_OPTION_OUTPUT] = {"output", "FILE", "write to a new FILE (else to stdout)"},
+        [HR_OPTION_INTERVAL] = {"interval", "TIME", "ask so often: 100ms, 1s (the default), 1min"},
         [HR_OPTION_FOLLOW] = {"follow", NULL, "go on and print events as they happen"},
 };
 

@@ -20,6 +20,8 @@ enum hr_option {
         HR_OPTION_FOLLOW,
         HR_OPTION_NO_PYTHON_HOOK,
         HR_OPTION_OPENMETRICS,
+        HR_OPTION_OUTPUT,
+        HR_OPTION_INTERVAL,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))

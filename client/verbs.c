@@ -26,6 +26,7 @@
 #include "metrics.h"
 #include "output.h"
 #include "policies.h"
+#include "record.h"
 #include "run.h"
 #include "top.h"
 #include "why.h"
@@ -70,6 +71,9 @@ static const struct hr_verb_info verbs[] = {
         {"kill", "JOB", "end it at once, unsaved", "headroom kill j17", 0, 1, 1, false, hr_jobs_act},
         {"events", "[JOB]", "what happened, and what was done about it", "headroom events --follow",
                 BIT(HR_OPTION_FOLLOW), 0, 1, false, hr_events_verb},
+        {"record", "JOB", "its memory over time, as text, until it ends",
+                "headroom record j17 --output j17.txt", BIT(HR_OPTION_OUTPUT) | BIT(HR_OPTION_INTERVAL), 1, 1,
+                false, hr_record_verb},
         {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
         {"metrics", "", "counters and gauges, as Prometheus reads them", "headroom metrics",
                 BIT(HR_OPTION_OPENMETRICS), 0, 0, false, hr_metrics_verb},

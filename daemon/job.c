@@ -348,6 +348,7 @@ void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret)
                                                                          : 0,
                 .left_min_usec = f.left_min_usec,
                 .left_max_usec = f.left_max_usec,
+                .lasting = f.lasting,
                 .rising = f.rising,
                 .step_will_not_fit = f.step_will_not_fit,
                 .turn = true,

@@ -46,6 +46,7 @@ static void think_through(void)
                         .growth_bytes_per_second = f.growth_bytes_per_second,
                         .left_min_usec = f.left_min_usec,
                         .left_max_usec = f.left_max_usec,
+                        .lasting = f.lasting,
                         .rising = f.rising,
                         .turn = true,
                 };

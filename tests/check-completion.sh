@@ -56,6 +56,8 @@ offers j1 headroom policy set ''
 offers list headroom policy ''
 offers channel headroom run --checkpoint c
 offers run headroom help ''
+offers --output headroom record j1 --o
+offers 1s headroom record j1 --interval ''
 offers sleep headroom run --limit 1G -- sle
 offers sleep headroom run --limit 1G sle
 offers '!status' headroom run --limit 1G -- stat

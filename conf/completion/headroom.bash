@@ -16,7 +16,7 @@ _headroom() {
 		case ${COMP_WORDS[i]} in
 		--) # what follows is the job's own command
 			[[ $verb == run ]] && { _headroom_command $((i + 1)); return; } ;;
-		--socket | --name | --limit | --policy | --checkpoint) ((i++)) ;;
+		--socket | --name | --limit | --policy | --checkpoint | --output | --interval) ((i++)) ;;
 		-*) ;;
 		*) if [[ ! $verb ]]; then verb=${COMP_WORDS[i]} at=$i; elif [[ $verb == run ]]; then
 			_headroom_command "$i"
@@ -29,8 +29,9 @@ _headroom() {
 	--policy) choices=$(_headroom_policies) ;;
 	--checkpoint) choices='channel signal:USR1 signal:B:USR1 hook:/ none' ;;
 	--limit) choices='80% max' ;;
+	--interval) choices='100ms 1s 10s 1min' ;;
 	--name) return ;;
-	--socket)
+	--socket | --output)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;

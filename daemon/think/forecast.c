@@ -40,6 +40,8 @@
 #define WINDOW_MIN_USEC (6 * HR_USEC_PER_SEC)
 #define WINDOW_MAX_USEC (30 * HR_USEC_PER_SEC)
 #define ONSET_USEC (1 * HR_USEC_PER_SEC) /* a rise seen after a longer gap is taken to have begun so late */
+#define LASTING_LEAST_USEC \
+        (10 * HR_USEC_PER_SEC) /* programs that load what they need: up to 7 s in tests/replay */
 #define STILL_RISING_USEC (20 * HR_USEC_PER_MSEC)
 
 static uint64_t noise_bytes(uint64_t used_bytes)
@@ -389,6 +391,22 @@ static double climb_slope(const struct hr_history *h)
         return window_slope(h, end, window);
 }
 
+/*
+ * Has it grown at this pace for so long: did the mark gain half of what it should have, or more, in each half
+ * of that time? Over the rests of a staircase; and not of what filled its room at the start and stands since,
+ * of which the mean pace since then still says that it grows.
+ */
+static bool has_lasted(const struct hr_history *h, uint64_t bytes_per_second, uint64_t usec)
+{
+        double now = (double)h->last_time_usec, window = (double)usec;
+        double wanted = (double)bytes_per_second * window / (double)HR_USEC_PER_SEC / 4;
+
+        if (bytes_per_second == 0 || usec > h->last_time_usec - h->time_usec[0])
+                return false;
+        double middle = mark_at(h, now - window / 2);
+        return (double)mark(h) - middle >= wanted && middle - mark_at(h, now - window) >= wanted;
+}
+
 /* Whether the newest sample stands where the group has lately not been. */
 static bool on_new_ground(const struct hr_history *h, uint64_t limit_bytes)
 {
@@ -450,6 +468,8 @@ void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_for
                         room, recent ? MIN(f.growth_bytes_per_second, recent) : f.growth_bytes_per_second);
                 if (room == 0 && f.rising)
                         f.left_min_usec = f.left_max_usec = 0;
+                uint64_t as_long = hr_add(f.left_max_usec, f.left_max_usec / 4);
+                f.lasting = has_lasted(h, f.growth_bytes_per_second, MAX(as_long, LASTING_LEAST_USEC));
                 /* From the mark: the next step may need for a while what the last one gave back. */
                 f.step_will_not_fit = p.count >= 2 && swing(h) <= p.step_bytes &&
                                       hr_sub(limit_bytes, mark(h)) < p.step_bytes + p.step_bytes / 5;

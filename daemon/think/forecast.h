@@ -43,6 +43,9 @@ struct hr_forecast {
         /* To the limit at the higher of the two paces, and at the lower. The recent pace counts only on new
          * ground; growth is 0 until it is proven, and left_max is then never. */
         uint64_t left_min_usec, left_max_usec;
+        /* It has grown so for at least left_max_usec: what has grown for a second says little about the next
+         * minute. */
+        bool lasting;
         /* Newest sample above the one before by more than noise (64 KiB and 0.01 % of used), or, where
          * samples are too close for that, a new mark within the last 20 ms. */
         bool rising;

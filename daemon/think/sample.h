@@ -96,6 +96,7 @@ struct hr_candidate {
         uint64_t growth_bytes_per_second; /* 0: not growing */
         uint64_t left_min_usec;           /* time to the limit, pessimistic; HR_USEC_NEVER: not growing */
         uint64_t left_max_usec;           /* optimistic */
+        bool lasting;                     /* it has grown so for as long as left_max_usec */
         bool rising;                      /* more than at the sample before, by more than noise */
         bool step_will_not_fit;           /* headroom < 1.2 x the largest step seen */
         bool turn;                        /* of a shared limit: its shortage may be laid on this job */

@@ -10,6 +10,7 @@
  *   kind KIND                               what Run answers
  *   refuse ERROR MESSAGE                    each method but Status fails so; "refuse" alone: no longer
  *   event JOB NAME STAGE PREVIOUS USED LIMIT ACTION OUTCOME REASON HINT    happens now
+ *   use JOB USED                            it uses so much now
  *   forget JOB                              it has ended
  *   drop                                    all connections close
  *   full COUNT                              so many more connections are closed at once
@@ -527,6 +528,12 @@ static void obey(char *line)
                 copy(d->message, sizeof(d->message), words[2]);
         } else if (strcmp(words[0], "event") == 0) {
                 happen(words);
+        } else if (strcmp(words[0], "use") == 0 && words[1] && words[2]) {
+                struct job *job = find_job(words[1], &error);
+
+                if (job)
+                        job->used_bytes = strtoull(words[2], NULL, 10);
+                sd_bus_error_free(&error);
         } else if (strcmp(words[0], "forget") == 0 && words[1]) {
                 struct job *job = find_job(words[1], &error);
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import struct
+import subprocess
 import termios
 import time
 
@@ -243,3 +244,25 @@ def limits_echoed(s):
     same("set", run.own_limit(), (total // MIB + 1024) * MIB)
     s.must("kill", run.name)
     run.wait()
+
+
+@scenario("cgroup", "process")
+def recorded(s):
+    """headroom record: a real job's growth, from where it was begun to the job's end, at no less than 90 % of its peak."""
+    s.daemon()
+    go = os.path.join(s.work, "go")
+    run = s.grow("--go", go, "--to", "60", "--rate", "20", "--rest", "2", limit="200M")
+    run.wait_watched()
+    recorder = s.popen([os.path.join(s.build, "headroom"), "record", run.name, "--interval", "100ms"],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    header = [recorder.stdout.readline() for _ in range(3)]
+    with open(go, "w", encoding="ascii"):
+        pass
+    run.check_unharmed(run.wait())
+    out, err = recorder.communicate(timeout=20)
+    same("its status", recorder.returncode, 0)
+    check("header", header[0].startswith("# headroom record: ") and header[1] == f"# limit {200 * MIB}\n", header)
+    moments = [[int(word) for word in line.split()] for line in [header[2], *out.splitlines()] if line[0] != "#"]
+    check("grows", moments[0][1] < 40 * MIB and max(m[1] for m in moments) >= 0.9 * 60 * MIB, moments)
+    check("it saw it grow", len(moments) >= 10, moments)
+    check("the end", out.splitlines()[-1].startswith("# what ended ") and "has ended" in err, (out, err))

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import socket
@@ -528,6 +529,95 @@ def events(fake):
     process.stderr.close()
 
 
+def record_lines(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    check("whole lines", text.endswith("\n"), text)
+    return text.splitlines()
+
+
+def record(fake):
+    """record: a line for each moment in which something changed, over a restart, until ctrl-C or the job's end."""
+    fake.tell("job", "work\x1b[2J", "ok", 1000, 8 << 30, "")
+    path = os.path.join(fake.directory, "out.txt")
+    process = fake.popen("record", "j1", "--output", path, "--interval", "20ms")
+    check("says so", "recording j1" in process.stderr.readline(), "first line")
+    wait_until("begun", lambda: len(record_lines(path)) == 3)
+    time.sleep(0.3)
+    fake.tell("use", "j1", 5000)
+    wait_until("a step", lambda: any(line.endswith(" 5000 4096") for line in record_lines(path)))
+    fake.event("j1", "notice", "ok", "notice", "done", "70 %")
+    same("a new limit", fake.client("limit", "j1", "16G")[0], 0)
+    wait_until("its stage and limit", lambda: " limit 17179869184" in record_lines(path)[-1])
+    fake.tell("drop")
+    check("gone", "is gone" in process.stderr.readline(), "gone")
+    check("back", "is back" in process.stderr.readline(), "back")
+    fake.tell("use", "j1", 7000)
+    wait_until("goes on", lambda: any(line.endswith(" 7000 4096") for line in record_lines(path)))
+    process.send_signal(signal.SIGINT)
+    same("ctrl-C", process.wait(10), 0)
+    said = process.stderr.read()
+    check("what it came to", "runs on; " in said and path in said, said)
+    lines = record_lines(path)
+    check("the job", re.match(r"# headroom record: j1 \(work\\x1b\[2J\), \d{4}-", lines[0]), lines[0])
+    same("limit", lines[1], "# limit 8589934592")
+    moments = [[int(word) for word in line.split()] for line in lines if not line.startswith("#")]
+    same("what changed, alone", [m[1] for m in moments], [1000, 1000, 5000, 5000, 7000] + [7000] * (len(moments) - 5))
+    check("at most the last moment after that", len(moments) <= 6, moments)
+    check("in order", all(a[0] < b[0] for a, b in zip(moments, moments[1:])), moments)
+    check("no slope where it stood still", moments[1][0] > 200000 and moments[2][0] - moments[1][0] < 200000, moments)
+    check("stage", re.fullmatch(r"# at \d+ stage notice", next(l for l in lines if "stage" in l)), lines)
+    check("the end", re.fullmatch(r"# what stopped \d+", lines[-1]), lines[-1])
+
+    same("exists", fake.client("record", "j1", "--output", path)[0], 1)
+    same("is as it was", record_lines(path), lines)
+    process = fake.popen("record", "j1", "--interval=10ms")
+    process.stdout.readline()
+    fake.tell("forget", "j1")
+    same("the job ends", process.wait(10), 0)
+    check("has ended", process.stdout.read().splitlines()[-1].startswith("# what ended "), "end")
+    check("says so", "j1 (work\\x1b[2J) has ended" in process.stderr.read(), "end")
+    process.stdout.close()
+    process.stderr.close()
+
+
+def record_refused(fake):
+    """record: what can't be done is said at once, leaves no file, and a full disk ends it with what was written."""
+    fake.tell("job", "work", "ok", 1000, 8 << 30, "")
+    path = os.path.join(fake.directory, "out.txt")
+    for name, words, status, text in [
+            ("no such job", ["wrok", "--output", path], 4, "did you mean work"),
+            ("no directory", ["work", "--output", path + "/x/y"], 1, "can't be written: No such file"),
+            ("a directory", ["work", "--output", fake.directory], 1, "can't be written: Is a directory"),
+            ("too often", ["work", "--interval", "1ms"], 2, "from 10ms to 1h"),
+            ("no unit", ["work", "--interval", "10"], 2, "from 10ms to 1h"),
+            ("json", ["work", "--json"], 2, "takes no --json"),
+            ("full at once", ["work", "--output", "/dev/full"], 1, "No space left on device")]:
+        got, out, err = fake.client("record", *words)
+        check(name, got == status and text in err and not out, (got, out, err))
+        check(name + ": no file", not os.path.exists(path))
+
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))
+
+    # What was begun of a line is taken away again.
+    process = fake.popen("record", "work", "--output", path, "--interval", "10ms", preexec_fn=no_room)
+    process.stderr.readline()
+    for used in range(20):
+        fake.tell("use", "work", 123456789000 + used)
+        time.sleep(0.02)
+        if process.poll() is not None:
+            break
+    same("full", process.wait(10), 1)
+    said = process.stderr.read()
+    check("full is said", "can't be written any longer: File too large; it holds " in said, said)
+    lines = record_lines(path)
+    check("whole", re.fullmatch(r"\d+ 123456789\d{3} 4096", lines[-1]) and len(lines) > 3, lines)
+    process.stdout.close()
+    process.stderr.close()
+
+
 # ---- run ----
 
 
@@ -895,6 +985,7 @@ def terminal_hangs_up(fake):
 
 SCENARIOS = [
     exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, metrics, drill, top_once, top_keys, top_lasts, policy_check, help_texts, events,
+    record, record_refused,
     run_statuses, run_request, run_inherits, run_in_pipes, run_signals, run_in_background, run_events,
     run_without_daemon, run_detached, run_subreaper, terminal_line, terminal_ctrl_c, terminal_ctrl_z,
     terminal_ctrl_z_held,

@@ -11,21 +11,11 @@
 
 #include "think/account.h"
 #include "think/forecast.h"
+#include "history.h"
 #include "think/policy.h"
 
-#define POINTS_MAX 2000
 #define CASES_MAX 64
 #define EXPECTS_MAX 12
-
-struct point {
-        uint64_t usec, used_bytes, cache_bytes;
-};
-
-struct file {
-        char name[64];
-        struct point points[POINTS_MAX];
-        size_t count;
-};
 
 struct replay_case {
         struct file *file;
@@ -76,9 +66,7 @@ static size_t read_file(const char *path, struct file *ret, struct replay_case *
                 fail_msg("%s can't be read", path);
         (void)snprintf(ret->name, sizeof(ret->name), "%s", base ? base + 1 : path);
         while (fgets(line, sizeof(line), f)) {
-                struct point *p = &ret->points[ret->count];
                 uint64_t limit;
-                int end = -1;
 
                 number++;
                 line[strcspn(line, "\n")] = '\0';
@@ -96,69 +84,18 @@ static size_t read_file(const char *path, struct file *ret, struct replay_case *
                         continue;
                 }
                 if (line[0] == '#') {
-                        if (c)
+                        /* Of a record as it was made, and nothing to be played: what it came to, and when. */
+                        if (c && strncmp(line, "# at ", 5) != 0 && strncmp(line, "# what ", 7) != 0)
                                 read_header(c, path, number, line + 2);
                         continue;
                 }
-                if (ret->count == POINTS_MAX ||
-                        sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNu64 "%n", &p->usec, &p->used_bytes,
-                                &p->cache_bytes, &end) != 3 ||
-                        line[end] != '\0' || (ret->count > 0 && p->usec <= p[-1].usec))
+                if (!add_point(ret, line))
                         fail_msg("%s:%u: no point, or one too many: %s", path, number, line);
-                ret->count++;
         }
         (void)fclose(f);
         if (!c || ret->count < 2)
                 fail_msg("%s: no case, or no points", path);
         return count;
-}
-
-static uint64_t between(uint64_t a, uint64_t b, double part)
-{
-        return (uint64_t)((double)a + part * ((double)b - (double)a));
-}
-
-static struct point at(const struct file *f, uint64_t usec)
-{
-        size_t i = 0;
-
-        if (usec <= f->points[0].usec)
-                return f->points[0];
-        while (i + 1 < f->count && f->points[i + 1].usec <= usec)
-                i++;
-        if (i + 1 == f->count)
-                return f->points[i];
-        const struct point *a = &f->points[i], *b = a + 1;
-        double part = (double)(usec - a->usec) / (double)(b->usec - a->usec);
-        return (struct point){usec, between(a->used_bytes, b->used_bytes, part),
-                between(a->cache_bytes, b->cache_bytes, part)};
-}
-
-/* When used passes a threshold next, after `from` and before `until`; else until. */
-static uint64_t crossing(const struct file *f, uint64_t from, uint64_t until, uint64_t threshold)
-{
-        if (threshold == HR_BYTES_NONE || at(f, from).used_bytes >= threshold)
-                return until;
-        for (size_t i = 0; i < f->count; i++) {
-                uint64_t end = MIN(f->points[i].usec, until);
-                if (end <= from)
-                        continue;
-                if (at(f, end).used_bytes >= threshold) {
-                        uint64_t low = from, high = end; /* it rises between the two, straight */
-                        while (high - low > 1) {
-                                uint64_t middle = low + (high - low) / 2;
-                                if (at(f, middle).used_bytes >= threshold)
-                                        high = middle;
-                                else
-                                        low = middle;
-                        }
-                        return high;
-                }
-                if (end == until)
-                        break;
-                from = end;
-        }
-        return until;
 }
 
 /* ---- the life ---- */
@@ -181,59 +118,9 @@ struct life {
         uint64_t saving_usec;
 };
 
-/* As plan() in daemon/ladder.c, of a job with one limit. */
-static uint64_t plan(const struct life *l, uint64_t now, uint64_t born)
-{
-        const struct hr_config *c = l->config;
-        const struct hr_candidate *own = &l->sample.candidates[0];
-        uint64_t rate = MAX(c->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U);
-        uint64_t pause = c->poll_max_usec;
-
-        uint32_t wall_level = l->policy.level_permyriad[HR_STAGE_HOLD];
-        uint64_t wall = wall_level == HR_PERMYRIAD_OFF ? own->limit_bytes
-                                                       : own->limit_bytes / HR_PERMYRIAD_ALL * wall_level;
-        if (own->used_bytes >= wall)
-                wall = own->limit_bytes;
-        if (l->rc->unbraked || own->used_bytes >= wall)
-                pause = MIN(pause, hr_sub(wall, own->used_bytes) / rate / 2);
-        if (own->left_min_usec != HR_USEC_NEVER)
-                pause = MIN(pause, MAX(own->left_min_usec / 16, 20 * HR_USEC_PER_MSEC));
-        if (l->state.phase == HR_PHASE_WATCH)
-                pause = MIN(pause, MAX(hr_sub(now, born) / 4, 50 * HR_USEC_PER_MSEC));
-        else if (l->state.phase == HR_PHASE_BRAKE)
-                pause = MIN(pause, 2 * HR_USEC_PER_MSEC);
-        else
-                pause = MIN(pause, 250 * HR_USEC_PER_MSEC);
-        if (l->policy.observe)
-                pause = MAX(pause, HR_USEC_PER_SEC);
-        pause = MIN(MAX(pause, c->poll_min_usec), c->poll_max_usec);
-        return MAX(MIN(now + pause, l->decision.look_again_usec), now + c->poll_min_usec);
-}
-
 static void look(struct life *l, uint64_t now, const struct point *p)
 {
-        struct hr_forecast f;
-
-        hr_history_add(&l->history, now, p->used_bytes);
-        hr_forecast(&l->history, l->rc->limit_bytes, &f);
-        l->sample = (struct hr_sample){.time_usec = now,
-                .used_bytes = p->used_bytes,
-                .cache_bytes = p->cache_bytes,
-                .candidate_count = 1,
-                .candidates[0] = {
-                        .source = HR_SOURCE_OWN,
-                        .used_bytes = p->used_bytes,
-                        .cache_bytes = p->cache_bytes,
-                        .limit_bytes = l->rc->limit_bytes,
-                        .growth_bytes_per_second = f.growth_bytes_per_second > 0 ? f.growth_bytes_per_second
-                                                   : f.rising                    ? f.recent_bytes_per_second
-                                                                                 : 0,
-                        .left_min_usec = f.left_min_usec,
-                        .left_max_usec = f.left_max_usec,
-                        .rising = f.rising,
-                        .step_will_not_fit = f.step_will_not_fit,
-                        .turn = true,
-                }};
+        l->sample = make_sample(&l->history, now, p, l->rc->limit_bytes);
         l->in.now_usec = now;
         l->in.save = l->state.phase != HR_PHASE_SAVE           ? HR_SAVE_NONE
                      : now >= l->saving_usec + HR_USEC_PER_SEC ? HR_SAVE_PROVEN
@@ -325,7 +212,8 @@ static void live(struct life *l, const struct replay_case *c)
                                 return;
                         now = freeze_usec;
                 }
-                uint64_t next = plan(l, now, born);
+                uint64_t next = plan_look(l->config, &l->policy, &l->state, &l->decision,
+                        &l->sample.candidates[0], c->unbraked, now, born);
                 uint64_t threshold = hr_policy_next_threshold(&l->policy, &l->state.wall[0],
                         &(struct hr_candidate){.used_bytes = p.used_bytes, .limit_bytes = c->limit_bytes});
                 if (!c->unbraked)

@@ -303,6 +303,53 @@ static void staircase(void **state HR_UNUSED)
         }
 }
 
+/* What says that growth will last: that it has, in both halves of the time that it would take to the limit.
+ */
+static void lasting(void **state HR_UNUSED)
+{
+        struct life l = {.limit = 1000};
+
+        sample(&l, 0, 0);
+        rise(&l, 9, 0.1, 20); /* young, 820 MB to go */
+        assert_int_not_equal(l.forecast.growth_bytes_per_second, 0);
+        assert_false(l.forecast.lasting);
+        rise(&l, 18, 0.1, 20); /* 540 of 1000: 23 s are left, it has grown for 27 */
+        assert_false(l.forecast.lasting);
+        rise(&l, 2, 0.1, 20); /* 580: 21 s are left, and a quarter of that more is less than 29 */
+        assert_true(l.forecast.lasting);
+        stay(&l, 5, 0.1);
+        assert_false(l.forecast.lasting);
+
+        /* The limit may be near: less than ten seconds of growth are no growth that lasts. */
+        l = (struct life){.limit = 1000};
+        sample(&l, 0, 0);
+        rise(&l, 9, 0.1, 90);
+        assert_false(l.forecast.lasting);
+        rise(&l, 1.5, 0.1, 90);
+        assert_true(l.forecast.lasting);
+
+        /* A burst long ago does not make old what grows since a moment ago, at the pace of both together. */
+        l = (struct life){.limit = 1000};
+        sample(&l, 0, 0);
+        rise(&l, 1, 0.1, 400);
+        stay(&l, 59, 0.5);
+        rise(&l, 8, 0.1, 8);
+        EXPECT_ABOUT("after the burst", growth(&l), 8);
+        assert_false(l.forecast.lasting);
+
+        /* Steps with their rests are growth. */
+        l = (struct life){.limit = 1000};
+        sample(&l, 0, 0);
+        for (int i = 0; i < 9; i++) {
+                rise(&l, 0.5, 0.1, 140);
+                stay(&l, 6.5, 0.25);
+        }
+        assert_true(l.forecast.lasting);
+        l.limit = 0;
+        sample(&l, 0.1, l.used);
+        assert_false(l.forecast.lasting); /* 8000 MB are far */
+}
+
 /* The first load of data is no pattern; the drift between two files doesn't hide the files. */
 static void mixed_steps(void **state HR_UNUSED)
 {
@@ -448,6 +495,7 @@ int main(void)
                 cmocka_unit_test(sawtooth),
                 cmocka_unit_test(leaking_sawtooth),
                 cmocka_unit_test(staircase),
+                cmocka_unit_test(lasting),
                 cmocka_unit_test(mixed_steps),
                 cmocka_unit_test(runaway),
                 cmocka_unit_test(gave_back),

@@ -40,6 +40,8 @@ enum { /* what differs in a look */
         TURN = 1 << 5,   /* the host's shortage may be laid on this job */
         SHARED = 1 << 6, /* what is given as the host's is an ancestor's */
         BUSY = 1 << 7,   /* a trim is under way: none can be begun */
+        YOUNG = 1 << 8,  /* it has not grown for as long as is left */
+        LAST = 1 << 9,   /* it grows in steps, and another one does not fit */
 };
 
 struct look {
@@ -120,6 +122,7 @@ static struct hr_candidate candidate(
                 .growth_bytes_per_second = pace * HR_MIB,
                 .left_min_usec = left,
                 .left_max_usec = left,
+                .lasting = pace > 0,
                 .rising = level > before && before > 0,
                 .turn = source == HR_SOURCE_OWN,
         };
@@ -182,6 +185,8 @@ static void look(struct job *j, const char *name, const struct look *l)
         j->sample.time_usec = j->now_usec;
         j->sample.candidate_count = 1;
         j->sample.candidates[0] = candidate(HR_SOURCE_OWN, l->level, j->level_before, l->pace, LIMIT);
+        j->sample.candidates[0].lasting &= !(l->flags & YOUNG);
+        j->sample.candidates[0].step_will_not_fit = l->flags & LAST;
         j->sample.used_bytes = j->sample.candidates[0].used_bytes;
         if (l->host > 0) {
                 struct hr_candidate *c = &j->sample.candidates[j->sample.candidate_count++];
@@ -303,6 +308,22 @@ static void climbs(void **state HR_UNUSED)
                                         "watch notice - -"}, /* 590 s: left when this has lasted 10 s */
                                 {9999, 4100, 10, "watch notice - -"},
                                 {1, 4100, 10, "watch ok - watch:done"}}},
+                {"notice by time, of growth that has lasted",
+                        .looks = {{1000, 4000, 500, "watch ok - -", YOUNG}, /* 12 s */
+                                {1000, 6900, 500, "watch ok - -", YOUNG},
+                                {1000, 6950, 500, "watch notice - notice:done"},
+                                {10001, 6960, 500, "watch notice - -", YOUNG}, /* told once */
+                                {10001, 6970, 500, "watch notice - -"}}},
+                {"notice at the level, however short it has grown",
+                        .looks = {{1000, 7000, 500, "watch notice - notice:done", YOUNG}}},
+                {"notice before the last step, whenever it comes",
+                        .looks = {{1000, 1900, 1, "watch ok - -", LAST}, {1000, 5000, 1, "watch ok - -"},
+                                {1000, 5000, 0, "watch ok - -", LAST}, /* it has stopped to grow */
+                                {1000, 5000, 1, "watch notice - notice:done", LAST}, /* in 83 min */
+                                {60000, 5000, 1, "watch notice - -", LAST}, {1, 5000, 1, "watch notice - -"},
+                                {9999, 5000, 1, "watch notice - -"}, {1, 5000, 1, "watch ok - watch:done"}}},
+                {"notice by time switched off: not for the last step either", .keys = "notice_time=0",
+                        .looks = {{1000, 5000, 1, "watch ok - -", LAST}}},
                 {"notice by time switched off", .keys = "notice_time=0",
                         .looks = {{1000, 4000, 1000, "watch ok - -"}, {1000, 6900, 1000, "watch ok - -"}}},
                 {"beyond the horizon nothing is said",

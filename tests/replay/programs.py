@@ -1,0 +1,664 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""programs.py record [NAME...]   runs the programs (all of them), each in a cgroup of its own, and records them
+programs.py run NAME          runs one, here, without a limit
+programs.py list              their names, and what they are
+
+What test-foresight judges the forecast by: real programs, recorded into recorded/NAME.txt (see README), four at a time,
+in about a quarter of an hour. Recording takes root, a memory controller of either version, gcc, perl, awk, node, git,
+numpy and pandas; what isn't there is left out or fails, and is said. Where a program has a limit, its cgroup gets
+it, and the kernel kills it there; the others end by themselves or are stopped after their time.
+
+Every third of the table is held back: the forecast is never tuned on it. The share follows from the place in the table,
+so new programs go to its end.
+"""
+
+import concurrent.futures
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import record  # noqa: E402
+
+MB = 1000000
+PERIOD = 0.05
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAMS = []
+
+
+def program(title, limit=0, seconds=90, needs="", begins=0, repeats=0):
+    """
+    Registers a program, a function. limit in MB; 0: none. begins: the second in which its growth does. repeats: from
+    that second on it does the same again and again.
+    """
+    def register(function):
+        marks = {"begins": begins * 10 ** 6, "repeats": repeats * 10 ** 6}
+        PROGRAMS.append((function.__name__.replace("_", "-"), title, limit * MB, seconds, needs, marks, function))
+        return function
+    return register
+
+
+def take(megabytes):
+    """Memory with every page touched."""
+    return bytearray(b"x") * int(megabytes * MB)
+
+
+def work(seconds):
+    """On the processor, without memory."""
+    until, x = time.monotonic() + seconds, 1
+    while time.monotonic() < until:
+        for _ in range(1000):
+            x = x * 1103515245 % 2147483648
+    return x
+
+
+def shared_directory(work_directory):
+    """On a tmpfs, of the program that works there; who records it removes it."""
+    return "/dev/shm/" + os.path.basename(os.path.abspath(work_directory))
+
+
+def make_csv(path, rows, seed=1):
+    chance = random.Random(seed)
+    with open(path, "w", encoding="ascii") as out:
+        out.write("id,group,value,text\n")
+        for i in range(rows):
+            out.write(f"{i},{i % 97},{chance.random():.6f},name-{chance.randrange(10 ** 6)}\n")
+
+
+# ---- the programs, in their order ----
+
+
+@program("numpy: files of 16 MB read one by one into a list", limit=450)
+def numpy_files():
+    import numpy
+    numpy.save("one.npy", numpy.ones(2 * MB))
+    kept = []
+    while True:
+        kept.append(numpy.load("one.npy") * 1.5)
+        work(1.5)
+        time.sleep(0.7)
+
+
+@program("numpy: products of matrices, the same room again and again", seconds=60, repeats=5)
+def numpy_matrix():
+    import numpy
+    a = numpy.random.rand(1500, 1500)
+    for _ in range(60):
+        b = a @ a
+        a = b / b.max()
+        time.sleep(0.5)
+
+
+@program("pandas: CSV files concatenated to one frame, which is made anew each time", limit=400)
+def pandas_concat():
+    import pandas
+    make_csv("part.csv", 150000)
+    whole = pandas.DataFrame()
+    while True:
+        whole = pandas.concat([whole, pandas.read_csv("part.csv")], ignore_index=True)
+        time.sleep(1.5)
+
+
+@program("pandas: the same CSV file read, grouped and dropped, many times", seconds=70, repeats=10)
+def pandas_groups():
+    import pandas
+    make_csv("part.csv", 300000)
+    for _ in range(25):
+        frame = pandas.read_csv("part.csv")
+        frame.groupby("group").value.mean()
+        frame.sort_values("text")
+        del frame
+        time.sleep(1)
+
+
+@program("sort: 250 MB of text in memory", seconds=90)
+def sort_memory():
+    make_csv("a.csv", 1200000)
+    os.execvp("sh", ["sh", "-c", "cat a.csv a.csv a.csv a.csv a.csv | LC_ALL=C sort -S 600M -t, -k4 > /dev/null"])
+
+
+@program("gcc -O2: a C file of 9000 functions", seconds=120, needs="gcc")
+def gcc_large():
+    with open("large.c", "w", encoding="ascii") as out:
+        for i in range(9000):
+            out.write(f"int f{i}(int *a, int n) {{ int s = {i}; for (int k = 0; k < n; k++) s += a[k] * {i % 17};"
+                      f" if (s % 3 == {i % 3}) s ^= n; switch (s & 7) {{ case 1: return s * 3; case 2: return s - n;"
+                      f" case 5: return s >> 2; }} return s; }}\n")
+    os.execvp("gcc", ["gcc", "-O2", "-c", "large.c", "-o", "/dev/null"])
+
+
+@program("multiprocessing: a pool of 4 that makes and drops 30 MB a task", seconds=60, repeats=15)
+def fork_pool():
+    import multiprocessing
+    with multiprocessing.Pool(4) as pool:
+        pool.map(pool_task, range(140), chunksize=1)
+
+
+def pool_task(n):
+    data = take(10 + n * 7 % 30)
+    work(0.3)
+    time.sleep(0.8)
+    return len(data)
+
+
+@program("a notebook: cells of one to three seconds, then somebody thinks; a frame is kept and made anew", seconds=150,
+         repeats=30)
+def notebook():
+    chance, kept = random.Random(3), {}
+    for cell in range(14):
+        kept[cell % 3] = take(20 + chance.randrange(60))
+        scratch = take(chance.randrange(60))
+        work(1 + chance.random() * 2)
+        del scratch
+        time.sleep(4 + chance.random() * 8)
+
+
+@program("a notebook: each cell keeps its result, up to the limit", limit=500, seconds=240)
+def notebook_keeps():
+    chance, kept = random.Random(4), []
+    while True:
+        kept.append(take(15 + chance.randrange(25)))
+        scratch = take(chance.randrange(20))
+        work(1 + chance.random())
+        del scratch
+        time.sleep(3 + chance.random() * 5)
+
+
+@program("files of 20 MB each five seconds, all kept", limit=420, seconds=180)
+def stairs_even():
+    kept = []
+    while True:
+        kept.append(take(20))
+        time.sleep(5)
+
+
+@program("files of 4 to 40 MB after rests of one to six seconds, all kept", limit=500, seconds=180)
+def stairs_uneven():
+    chance, kept = random.Random(5), []
+    while True:
+        for _ in range(chance.randrange(1, 10)):
+            kept.append(take(4))
+            time.sleep(0.05)
+        time.sleep(1 + chance.random() * 5)
+
+
+@program("a server: batches of up to 80 MB, answered and dropped", seconds=120, repeats=5)
+def sawtooth():
+    chance = random.Random(6)
+    while True:
+        batch = []
+        for _ in range(chance.randrange(4, 16)):
+            batch.append(take(5))
+            time.sleep(0.15)
+        time.sleep(0.5)
+        batch.clear()
+        time.sleep(chance.random())
+
+
+@program("a server that keeps 2 MB of each batch of 60 MB", limit=260, seconds=240)
+def sawtooth_leak():
+    kept = []
+    while True:
+        batch = []
+        for _ in range(12):
+            batch.append(take(5))
+            time.sleep(0.1)
+        kept.append(take(2))
+        batch.clear()
+        time.sleep(0.6)
+
+
+@program("a leak of small objects, 1 MB a second", limit=160, seconds=240)
+def slow_leak():
+    kept, start = [], time.monotonic()
+    while True:
+        wanted = (time.monotonic() - start) * MB
+        while len(kept) * 1024 < wanted:
+            kept.append(bytes(991))
+        time.sleep(0.05)
+
+
+@program("loads 300 MB in 20 s, then works on them", seconds=110)
+def ramp_then_flat():
+    kept = []
+    for _ in range(100):
+        kept.append(take(3))
+        time.sleep(0.2)
+    for _ in range(80):
+        work(0.3)
+        time.sleep(0.6)
+
+
+@program("a leak of 2 MB a second below a noise of 30 MB", limit=300, seconds=240)
+def leak_with_noise():
+    chance, kept = random.Random(7), []
+    while True:
+        kept.append(take(0.4))
+        scratch = take(chance.random() * 30)
+        time.sleep(0.2)
+        del scratch
+
+
+@program("cat: 2 GB of files through a group of 150 MB", limit=150, seconds=90)
+def cache_heavy():
+    with open("big", "wb") as out:
+        for _ in range(40):
+            out.write(take(10))
+    with open("/dev/null", "wb") as null:
+        kept = take(30)
+        for _ in range(6):
+            with open("big", "rb") as file:
+                while data := file.read(MB):
+                    null.write(data)
+                    time.sleep(0.01)
+    return kept
+
+
+@program("reads files and keeps a tenth of each, with the cache full", limit=260, seconds=200)
+def cache_and_keep():
+    with open("big", "wb") as out:
+        for _ in range(60):
+            out.write(take(10))
+    kept = []
+    while True:
+        with open("big", "rb") as file:
+            while data := file.read(10 * MB):
+                kept.append(bytes(data[: MB]))
+                time.sleep(0.3)
+
+
+@program("sqlite3: a table and its index in memory", seconds=120)
+def sqlite_memory():
+    import sqlite3
+    base = sqlite3.connect(":memory:")
+    base.execute("create table t (a integer, b text)")
+    base.execute("create index i on t (b)")
+    chance = random.Random(8)
+    for _ in range(150):
+        base.executemany("insert into t values (?, ?)", [(i, "%030x" % chance.getrandbits(120)) for i in range(8000)])
+        time.sleep(0.15)
+    base.execute("select count(distinct substr(b, 1, 5)) from t").fetchall()
+    time.sleep(10)
+
+
+@program("perl: a hash of words that grows", limit=350, seconds=150, needs="perl")
+def perl_hash():
+    os.execvp("perl", ["perl", "-e", "my %h; my $i = 0; while (1) { for (1..10000) { $h{'word' . $i++} = 'x' x 60 }"
+                       " select(undef, undef, undef, 0.12) }"])
+
+
+@program("make: this project compiled, two at a time", seconds=120, needs="gcc")
+def make_project():
+    top = os.path.join(HERE, "..", "..")
+    os.execvp("make", ["make", "-s", "-j2", "-C", top, "B=" + os.path.abspath("build"), "all"])
+
+
+@program("xz -6: 60 MB", seconds=80, needs="xz")
+def xz_file():
+    make_csv("a.csv", 1500000)
+    os.execvp("xz", ["xz", "-6", "-T1", "-c", "a.csv"])
+
+
+@program("awk: a line kept for each key", limit=300, seconds=150, needs="awk")
+def awk_keys():
+    os.execvp("sh", ["sh", "-c", "i=0; while :; do seq $i $((i + 20000)); i=$((i + 20000)); sleep 0.25; done |"
+                     " awk '{ kept[$1] = $1 \" and what belongs to it, which is a little more text\" }'"])
+
+
+@program("Python: a dict of numbers that doubles its table", limit=420, seconds=150)
+def dict_doubles():
+    kept, i = {}, 0
+    while True:
+        for _ in range(15000):
+            kept[i] = i * 3 + 1000
+            i += 1
+        time.sleep(0.2)
+
+
+@program("json: the same large document parsed again and again", seconds=80, repeats=5)
+def json_parse():
+    import json
+    text = json.dumps([{"id": i, "name": f"name {i}", "list": list(range(8))} for i in range(60000)])
+    for _ in range(50):
+        found = json.loads(text)
+        work(0.4)
+        del found
+        time.sleep(0.4)
+
+
+@program("multiprocessing: four workers, each keeps 2 MB of each task", limit=400, seconds=200)
+def pool_leaks():
+    import multiprocessing
+    with multiprocessing.Pool(4) as pool:
+        pool.map(pool_leak_task, range(2000), chunksize=1)
+
+
+POOL_KEPT = []
+
+
+def pool_leak_task(n):
+    POOL_KEPT.append(take(2))
+    scratch = take(n * 5 % 9)
+    work(0.2)
+    time.sleep(1.5)
+    return len(scratch)
+
+
+@program("growth that quickens: pairs of all that was read", limit=500, seconds=150)
+def quickens():
+    kept, n = [], 0
+    while True:
+        n += 1
+        kept.append(take(0.08 * n))
+        time.sleep(0.6)
+
+
+@program("a cache of results that fills, slower and slower", seconds=150)
+def cache_fills():
+    chance, kept = random.Random(9), {}
+    for _ in range(550):
+        for _ in range(4):
+            key = int(chance.paretovariate(0.6)) % 400
+            if key not in kept:
+                kept[key] = take(1)
+        time.sleep(0.22)
+
+
+@program("files written to a tmpfs", limit=300, seconds=150)
+def tmpfs_files():
+    directory, n = shared_directory("."), 0
+    os.mkdir(directory)
+    while True:
+        n += 1
+        with open(f"{directory}/{n}", "wb") as out:
+            out.write(take(3))
+        time.sleep(0.8)
+
+
+@program("a file of 400 MB mapped and read in random order", seconds=60)
+def mapped_file():
+    import mmap
+    with open("big", "wb") as out:
+        for _ in range(40):
+            out.write(take(10))
+    chance, found = random.Random(10), 0
+    with open("big", "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        for i in range(60000):
+            found += mapped[chance.randrange(len(mapped))]
+            if i % 30 == 0:
+                time.sleep(0.02)
+
+
+@program("numpy: load, transform with a copy, reduce; three times", seconds=90)
+def numpy_phases():
+    import numpy
+    for n in (6, 9, 12):
+        data = numpy.random.rand(n * MB)
+        time.sleep(5)
+        copy = numpy.sqrt(data) + 1
+        time.sleep(4)
+        del data
+        copy.sort()
+        time.sleep(6)
+        del copy
+        time.sleep(3)
+
+
+@program("a minute of rest, then 30 MB a second", limit=500, seconds=120, begins=60)
+def late_burst():
+    kept = [take(60)]
+    time.sleep(60)
+    while True:
+        kept.append(take(3))
+        time.sleep(0.1)
+
+
+@program("a minute of work, then a leak of 4 MB a second", limit=350, seconds=200, begins=60)
+def late_leak():
+    kept = [take(60)]
+    for _ in range(60):
+        scratch = take(15)
+        work(0.3)
+        del scratch
+        time.sleep(0.7)
+    while True:
+        kept.append(take(1))
+        time.sleep(0.25)
+
+
+@program("http.server, and requests to it", seconds=90, repeats=10)
+def http_server():
+    import functools
+    import http.server
+    import threading
+    import urllib.request
+    with open("page", "wb") as out:
+        out.write(take(2))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=".")
+    handler.func.log_message = lambda *words: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    chance = random.Random(11)
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/page") as answer:
+            answer.read()
+        time.sleep(chance.random() * 0.2)
+
+
+@program("git: this project cloned and repacked", seconds=60, needs="git")
+def git_repack():
+    os.execvp("sh", ["sh", "-c", f"git clone -q --no-local {HERE}/../.. c && cd c && for i in 1 2 3 4; do"
+                     " git repack -qadf --depth=200 --window=200; git log -p --stat > /dev/null; sleep 1; done"])
+
+
+@program("memory that breathes: up and down in 40 s", seconds=170, repeats=50)
+def breathes():
+    import math
+    kept, start = [], time.monotonic()
+    while True:
+        wanted = 60 + 50 * math.sin((time.monotonic() - start) * 2 * math.pi / 40)
+        while len(kept) < wanted:
+            kept.append(take(1))
+        while len(kept) > wanted:
+            kept.pop()
+        time.sleep(0.2)
+
+
+@program("training: batches drawn, used and dropped; after each epoch 6 MB of state is kept", limit=200, seconds=300)
+def epochs_keep():
+    import numpy
+    weights, kept = numpy.random.rand(400, 400), []
+    while True:
+        for _ in range(12):
+            batch = numpy.random.rand(4000, 400)
+            weights = weights * 0.99 + (batch.T @ batch) / 4000 * 0.01
+            time.sleep(0.15)
+        kept.append(numpy.random.rand(750000))
+
+
+@program("training: batches drawn, used and dropped; nothing is kept", seconds=90, repeats=10)
+def epochs():
+    import numpy
+    weights = numpy.random.rand(400, 400)
+    for _ in range(400):
+        batch = numpy.random.rand(6000, 400)
+        weights = weights * 0.99 + (batch.T @ batch) / 6000 * 0.01
+        time.sleep(0.15)
+
+
+@program("large files of 60 MB each eleven seconds, all kept", limit=560, seconds=200)
+def stairs_large():
+    import numpy
+    numpy.save("one.npy", numpy.ones(60 * MB // 8))
+    kept = []
+    while True:
+        kept.append(numpy.load("one.npy"))
+        time.sleep(11)
+
+
+@program("pandas: frames of a few MB appended to a list, and a sum over all of them now and then", limit=380,
+         seconds=200)
+def pandas_list():
+    import pandas
+    make_csv("part.csv", 30000)
+    kept = []
+    while True:
+        kept.append(pandas.read_csv("part.csv"))
+        if len(kept) % 10 == 0:
+            pandas.concat(kept).value.sum()
+        time.sleep(1)
+
+
+@program("text is built by +=, a new copy each time it moves", limit=400, seconds=200)
+def text_grows():
+    text, parts = "", []
+    while True:
+        text += "a line of a report, and another one\n" * 40000
+        parts.append(text[-1000:])
+        time.sleep(0.6)
+
+
+@program("node: an array of objects that grows", limit=250, seconds=150, needs="node")
+def node_array():
+    os.execvp("node", ["node", "--max-old-space-size=4000", "-e", "const kept = [];"
+                       " setInterval(() => { for (let i = 0; i < 12000; i++)"
+                       " kept.push({n: i, s: 'text ' + i, l: [i, i, i]}) }, 250)"])
+
+
+@program("node: requests that make and drop objects", seconds=90, needs="node", repeats=10)
+def node_churn():
+    os.execvp("node", ["node", "-e", "let last = []; setInterval(() => { last = []; for (let i = 0; i < 60000; i++)"
+                       " last.push({n: i, s: 'text ' + i}) }, 120)"])
+
+
+# ---- recording ----
+
+
+def own_group():
+    """Where the memory controller lets us make a group, and its version."""
+    for line in open("/proc/self/cgroup", encoding="ascii"):
+        number, controllers, path = line.strip().split(":", 2)
+        if "memory" in controllers.split(","):
+            return "/sys/fs/cgroup/memory" + path.rstrip("/"), 1
+        if number == "0" and os.path.exists(f"/sys/fs/cgroup{path}/memory.current"):
+            return "/sys/fs/cgroup" + path.rstrip("/"), 2
+    sys.exit("programs.py: no memory controller is to be had here")
+
+
+def make_group(name, limit):
+    parent, version = own_group()
+    group = f"{parent}/headroom-record-{os.getpid()}-{name}"
+    os.mkdir(group)
+    if limit:
+        knob = "memory.limit_in_bytes" if version == 1 else "memory.max"
+        with open(f"{group}/{knob}", "w", encoding="ascii") as file:
+            file.write(str(limit))
+    return group
+
+
+def end_group(group):
+    while True:
+        with open(f"{group}/cgroup.procs", encoding="ascii") as file:
+            pids = file.read().split()
+        if not pids:
+            break
+        for pid in pids:
+            try:
+                os.kill(int(pid), 9)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.05)
+    os.rmdir(group)
+
+
+def was_killed(group):
+    path, word = f"{group}/memory.oom_control", "oom_kill "
+    if not os.path.exists(path):
+        path = f"{group}/memory.events"
+    with open(path, encoding="ascii") as file:
+        return any(line.startswith(word) and int(line.split()[1]) > 0 for line in file)
+
+
+def thin(points):
+    """To 0.3 % of the most that was used, or, of what moves a lot, as far as 300 points go."""
+    tolerance, cache = 0.003 * max(p[1] for p in points), 0.1 * max(p[2] for p in points) + MB
+    while len(kept := record.thin(points, tolerance, cache)) > 300:
+        tolerance *= 1.3
+        cache *= 1.3
+    return kept
+
+
+def record_one(number):
+    name, title, limit, seconds, needs, marks, _ = PROGRAMS[number]
+    if needs and subprocess.run(["sh", "-c", f"command -v {needs}"], stdout=subprocess.DEVNULL, check=False).returncode:
+        return f"{name}: left out, {needs} is not here"
+    group = make_group(name, limit)
+    points, what = [], "ended"
+    with tempfile.TemporaryDirectory(prefix="headroom-record-") as work_directory:
+        def enter():
+            with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(os.getpid()))
+
+        start = time.monotonic()
+        child = subprocess.Popen([sys.executable, os.path.abspath(__file__), "run", name], cwd=work_directory,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=enter)
+        due = start
+        while child.poll() is None and not was_killed(group):
+            used, cache = record.read_cgroup(group)
+            now = time.monotonic()
+            if child.poll() is None and not was_killed(group):
+                points.append((round((now - start) * 1e6), used, cache))
+            if now > start + seconds:
+                what = "stopped"
+                break
+            due = max(due + PERIOD, now)
+            time.sleep(max(due - time.monotonic(), 0))
+        if was_killed(group):
+            what = f"killed {round((time.monotonic() - start) * 1e6)}"
+        child.kill()
+        child.wait()
+        shutil.rmtree(shared_directory(work_directory), ignore_errors=True)  # its pages are the group's
+        end_group(group)
+    failed = what == "ended" and child.returncode != 0
+    if len(points) < 100 or failed:
+        return f"{name}: failed, exit status {child.returncode} after {len(points)} samples"
+    peak = max(p[1] for p in points)
+    kept = thin(points)
+    with open(f"{HERE}/recorded/{name}.txt", "w", encoding="ascii") as out:
+        out.write(f"# {title}\n# recorded: {len(points)} samples in {points[-1][0] / 1e6:.1f} s, {len(kept)} kept\n")
+        out.write(f"# share {'held-back' if number % 3 == 2 else 'tuned'}\n# what {what}\n")
+        out.writelines(f"# {word} {usec}\n" for word, usec in marks.items() if usec)
+        out.write(f"# limit {limit or 'none'}\n")
+        out.writelines("%d %d %d\n" % point for point in kept)
+    return f"{name}: {what}, peak {peak / MB:.0f} MB, {len(kept)} points"
+
+
+def main():
+    verb, names = (sys.argv[1:2] or ["help"])[0], sys.argv[2:]
+    known = [entry[0] for entry in PROGRAMS]
+    if any(name not in known for name in names):
+        sys.exit("programs.py: no such program; programs.py list")
+    if verb == "list":
+        for number, entry in enumerate(PROGRAMS):
+            print(f"{entry[0]:18}{'held back' if number % 3 == 2 else '':11}{entry[1]}")
+    elif verb == "run" and len(names) == 1:
+        sys.setswitchinterval(0.1)
+        PROGRAMS[known.index(names[0])][6]()
+    elif verb == "record":
+        os.makedirs(f"{HERE}/recorded", exist_ok=True)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            wanted = [known.index(name) for name in names] or range(len(PROGRAMS))
+            for said in pool.map(record_one, wanted):
+                print(said, flush=True)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
