@@ -6,6 +6,7 @@
  * answer back, and the events that are kept. Bus thread only.
  */
 
+#include "tell/archive.h"
 #include "tell/bus.h"
 #include "tell/liaison.h"
 #include "tell/peer.h"
@@ -22,6 +23,8 @@ struct hr_service *hr_service_free(struct hr_service *s); /* returns NULL; accep
 extern const sd_bus_vtable hr_service_vtable[]; /* its userdata is a struct hr_peer */
 
 /* Why is answered by it; before the first call. */
+/* Record, History and Advise are answered by it; the same. */
+void hr_service_archive(struct hr_service *s, struct hr_archive *archive);
 void hr_service_consult(struct hr_service *s, struct hr_liaison *liaison);
 void hr_service_answer(struct hr_service *s); /* sends the answers that have come */
 void hr_service_keep(struct hr_service *s, const struct hr_event *event); /* for Events() */

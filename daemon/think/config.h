@@ -88,6 +88,8 @@ struct hr_config {
         bool lock_memory;
         bool tell_terminals;
         uint32_t events_kept;
+        uint64_t record_age_usec;   /* HR_USEC_NEVER: whatever its age */
+        uint64_t record_size_bytes; /* of the record of ended jobs */
         /* [host] */
         bool host_guard;
         uint64_t host_reserve_bytes; /* the host counts as full when only this is left */

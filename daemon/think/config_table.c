@@ -54,6 +54,10 @@ static const struct hr_config_key keys[] = {
                 "Write to the login terminals of the owner of a job that has none of its own."),
         DAEMON("events_kept", events_kept, count, 1, 65536, "1024",
                 "Events kept for headroom events; the oldest goes first."),
+        DAEMON("record_age", record_age_usec, time, HOUR, NEVER, "90d",
+                "How long the record of an ended job is kept, for headroom why, history and advise."),
+        DAEMON("record_size", record_size_bytes, size, HR_MIB, 1024 * HR_GIB, "256M",
+                "How large the record of ended jobs may grow; the oldest goes first."),
 
         HOST("guard", host_guard, yesno, 0, 1, "yes",
                 "Put the jobs through their ladder when the host itself runs out of memory."),
