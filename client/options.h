@@ -19,6 +19,11 @@ enum hr_option {
         HR_OPTION_UNWATCHED,
         HR_OPTION_FOLLOW,
         HR_OPTION_NO_PYTHON_HOOK,
+        HR_OPTION_SINCE,
+        HR_OPTION_UNTIL,
+        HR_OPTION_USER,
+        HR_OPTION_OUTCOME,
+        HR_OPTION_HTML,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))

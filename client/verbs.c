@@ -21,6 +21,7 @@
 #include "doctor.h"
 #include "events.h"
 #include "exit.h"
+#include "history.h"
 #include "jobs.h"
 #include "output.h"
 #include "policies.h"
@@ -67,7 +68,14 @@ static const struct hr_verb_info verbs[] = {
         {"kill", "JOB", "end it at once, unsaved", "headroom kill j17", 0, 1, 1, false, hr_jobs_act},
         {"events", "[JOB]", "what happened, and what was done about it", "headroom events --follow",
                 BIT(HR_OPTION_FOLLOW), 0, 1, false, hr_events_verb},
-        {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
+        {"why", "JOB", "what holds its memory, or what became of it", "headroom why j17", BIT(HR_OPTION_HTML),
+                1, 1, false, hr_why_verb},
+        {"history", "", "jobs that have ended, and how", "headroom history --since yesterday",
+                BIT(HR_OPTION_NAME) | BIT(HR_OPTION_SINCE) | BIT(HR_OPTION_UNTIL) | BIT(HR_OPTION_USER) |
+                        BIT(HR_OPTION_OUTCOME),
+                0, 0, false, hr_history_verb},
+        {"advise", "NAME | [--] COMMAND [ARG...]", "the limit to ask for, from past runs",
+                "headroom advise python3 analyse.py", 0, 1, -1, false, hr_advise_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
                 false, hr_doctor_verb},
         {"help", "[VERB]", "this help, or a verb's", "headroom help run", 0, 0, 1, false, verb_help},
@@ -121,7 +129,6 @@ static const struct {
         {"save", "checkpoint", NULL},
         {"log", "events", NULL},
         {"logs", "events", NULL},
-        {"history", "events", NULL},
         {"policies", "policy", NULL},
         {"check", "doctor", NULL},
 };

@@ -76,7 +76,7 @@ static const char *const statements[STATEMENT_COUNT] = {
                        "censored=?7,outcome=?8,cause=?9,fused=?10,exit_status=?11,signal=?12,reason=?13,"
                        "held_by=?14,stage=?15,events_left_out=?16,samples=?17 WHERE number=?1",
         [INSERT_EVENT] = "INSERT INTO events VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
-        [LATE_FIND] = "SELECT number,cause,outcome,uid FROM jobs WHERE job=?1 AND end_usec>=?2"
+        [LATE_FIND] = "SELECT number,cause,outcome,uid,fused FROM jobs WHERE job=?1 AND end_usec>=?2"
                       " ORDER BY number DESC LIMIT 1",
         [LATE_WRITE] = "UPDATE jobs SET exit_status=?2,signal=?3,outcome=?4,censored=?5 WHERE number=?1",
         [LATE_HOLDER] = "UPDATE jobs SET held_by=?2 WHERE number=?1",
@@ -826,7 +826,8 @@ static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now
                 const char *outcome = (const char *)sqlite3_column_text(s, 2);
                 number = sqlite3_column_int64(s, 0);
                 cause = sqlite3_column_int(s, 1);
-                memory_error = outcome && strcmp(outcome, "memory_error") == 0;
+                memory_error = (outcome && strcmp(outcome, "memory_error") == 0) ||
+                               (sqlite3_column_int(s, 4) && t->exit_status == 1);
                 found = outcome && strcmp(outcome, "detached") != 0;
         }
         sqlite3_reset(s);
