@@ -28,7 +28,7 @@
 
 /* Of the drawing, in its own units; a phone shows it 360 wide. */
 #define WIDTH 720
-#define LEFT 70
+#define LEFT 110
 #define RIGHT 710
 #define TOP 24
 #define BOTTOM 260
@@ -213,7 +213,7 @@ static void draw_deeds(FILE *f, const struct scale *c, const struct hr_call_stor
                 double x = x_of(c, d[i].time_usec);
 
                 fprintf(f, "<line class=mark x1=%.1f x2=%.1f y1=%d y2=%d />", x, x, TOP, BAND_TOP - 2);
-                if (x - last >= 13 || i == 0) { /* numbers that would overlap: the line alone */
+                if (x - last >= 26 || i == 0) { /* numbers that would overlap: the line alone */
                         fprintf(f, "<text class=number x=%.1f y=%d text-anchor=middle>%zu</text>", x, MARK_Y,
                                 i + 1);
                         last = x;
@@ -292,7 +292,7 @@ static const char head[] =
         ".k3{border-top:2px dashed var(--limit);height:0!important}.key{font-size:.85rem;color:var(--soft)}\n"
         "table{border-collapse:collapse;width:100%;font-size:.9rem}\n"
         "th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid "
-        "var(--rule)}\n"
+        "var(--rule)}td{white-space:nowrap}td:last-child{white-space:normal}\n"
         "@media(max-width:32rem){svg text{font-size:20px}thead{display:none}tr{display:block;padding:.4rem 0;"
         "border-top:1px solid var(--rule)}td{display:inline;border:0;padding:0 .5rem 0 "
         "0}td:last-child{display:block}}\n"

@@ -81,7 +81,7 @@ void hr_ladder_note(struct hr_job *job, const char *reason)
         hr_card_write(job->card, &s);
 }
 
-/* A point of the curve that its record shows: before each event, and now and then between them. */
+/* A point of the curve that its record shows; the recorder adds one for each event. */
 static void send_point(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
 {
         struct hr_point p = {.time_usec = hr_now_realtime_usec(),

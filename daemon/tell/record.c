@@ -788,6 +788,14 @@ void hr_record_event(struct hr_record *r, const struct hr_event *e)
                 last = false;
         if (strcmp(e->outcome, "observed") != 0)
                 l->furthest = MAX(l->furthest, e->stage);
+        if (!last && e->used_bytes > 0 && e->used_bytes != HR_BYTES_NONE) { /* of the end it tells the peak */
+                struct hr_point p = {.time_usec = e->time_usec,
+                        .used_bytes = e->used_bytes,
+                        .cache_bytes = l->point_count > 0 ? l->points[l->point_count - 1].cache_bytes : 0,
+                        .limit_bytes = e->limit_bytes};
+
+                add_point(l, &p);
+        }
         insert_job(r, l, e->time_usec);
         if (l->event_count < EVENTS_MAX || last) {
                 l->event_count++;
