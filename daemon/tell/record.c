@@ -128,6 +128,12 @@ static void HR_PRINTF(3, 4) say(struct hr_record *r, int priority, const char *f
         r->say(priority, text, r->userdata);
 }
 
+/* The clock may have been set back: nothing waits for longer than it was to. */
+static bool is_due(uint64_t at_usec, uint64_t pause_usec, uint64_t now_usec)
+{
+        return now_usec >= at_usec || at_usec - now_usec > pause_usec;
+}
+
 static uint64_t hash_of(const char *text) /* FNV-1a */
 {
         uint64_t hash = UINT64_C(14695981039346656037);
@@ -427,7 +433,7 @@ static bool ready(struct hr_record *r, uint64_t now_usec)
 
         if (r->db)
                 return true;
-        if (now_usec < r->retry_usec)
+        if (!is_due(r->retry_usec, RETRY_USEC, now_usec))
                 return false;
         opened = open_once(r, now_usec, &again);
         if (again)
@@ -983,7 +989,7 @@ static void look_for_file(struct hr_record *r)
 
 uint64_t hr_record_commit(struct hr_record *r, uint64_t now_usec)
 {
-        if (now_usec >= r->flush_usec)
+        if (is_due(r->flush_usec, FLUSH_USEC, now_usec))
                 flush(r, now_usec);
         if (r->in_batch) {
                 if (run_sql(r->db, "COMMIT") != SQLITE_OK)
@@ -991,7 +997,7 @@ uint64_t hr_record_commit(struct hr_record *r, uint64_t now_usec)
                 r->in_batch = false;
                 look_for_file(r);
         }
-        if (r->db && (r->ended_count >= TRIM_ENDS || now_usec >= r->trim_usec))
+        if (r->db && (r->ended_count >= TRIM_ENDS || is_due(r->trim_usec, TRIM_USEC, now_usec)))
                 trim(r, now_usec);
         if (r->live_count > 0 || !r->db)
                 return FLUSH_USEC;
