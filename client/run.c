@@ -420,10 +420,17 @@ static void say_summary(struct run *run, int status)
                 run->interrupted && status == 0 ? "; its result may be half done, so the status is 75" : "");
 }
 
-/* For its record: only its parent knows. Without a daemon it stays unknown. */
+/* For its record: only its parent knows. Without a daemon it stays unknown; one that has just come back is
+ * told. */
 static void tell_end(struct run *run, int status, int by)
 {
-        if (!run->watched || !run->call || run->lost)
+        if (!run->watched || !run->socket)
+                return;
+        if (run->lost) {
+                run->call = hr_call_free(run->call);
+                (void)hr_call_connect(run->socket, GREET_USEC, &run->call, NULL);
+        }
+        if (!run->call)
                 return;
         hr_call_set_wait(run->call, LAST_WORD_USEC);
         (void)hr_call_ended(run->call, run->job, status, by);
