@@ -69,17 +69,18 @@ static const char *const statements[STATEMENT_COUNT] = {
                 "INSERT INTO jobs(job,name,command,command_hash,user,uid,kind,cgroup,unit,policy,start_usec,"
                 "last_usec,limit_bytes,peak_bytes,peak_source,censored,stage,cause,fused,events_left_out)"
                 " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,0,'samples',1,'ok',0,0,0)",
-        [REOPEN_JOB] = "UPDATE jobs SET end_usec=NULL,outcome=NULL WHERE number="
-                       "(SELECT number FROM jobs WHERE job=?1 AND uid=?2 ORDER BY number DESC LIMIT 1)"
-                       " RETURNING number,command,peak_bytes,start_usec,samples,stage,held_by",
-        [UPDATE_JOB] = "UPDATE jobs SET end_usec=?2,last_usec=?3,limit_bytes=?4,peak_bytes=?5,peak_source=?6,"
-                       "censored=?7,outcome=?8,cause=?9,fused=?10,exit_status=?11,signal=?12,reason=?13,"
-                       "held_by=?14,stage=?15,events_left_out=?16,samples=?17 WHERE number=?1",
-        [INSERT_EVENT] = "INSERT INTO events VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
-        [LATE_FIND] = "SELECT number,cause,outcome,uid,fused FROM jobs WHERE job=?1 AND end_usec>=?2"
-                      " ORDER BY number DESC LIMIT 1",
-        [LATE_WRITE] = "UPDATE jobs SET exit_status=?2,signal=?3,outcome=?4,censored=?5 WHERE number=?1",
-        [LATE_HOLDER] = "UPDATE jobs SET held_by=?2 WHERE number=?1",
+        [REOPEN_JOB] = ("UPDATE jobs SET end_usec=NULL,outcome=NULL WHERE number="
+                        "(SELECT number FROM jobs WHERE job=?1 AND uid=?2 ORDER BY number DESC LIMIT 1)"
+                        " RETURNING number,command,peak_bytes,start_usec,samples,stage,held_by"),
+        [UPDATE_JOB] =
+                ("UPDATE jobs SET end_usec=?2,last_usec=?3,limit_bytes=?4,peak_bytes=?5,peak_source=?6,"
+                 "censored=?7,outcome=?8,cause=?9,fused=?10,exit_status=?11,signal=?12,reason=?13,"
+                 "held_by=?14,stage=?15,events_left_out=?16,samples=?17 WHERE number=?1"),
+        [INSERT_EVENT] = ("INSERT INTO events VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)"),
+        [LATE_FIND] = ("SELECT number,cause,outcome,uid,fused FROM jobs WHERE job=?1 AND end_usec>=?2"
+                       " ORDER BY number DESC LIMIT 1"),
+        [LATE_WRITE] = ("UPDATE jobs SET exit_status=?2,signal=?3,outcome=?4,censored=?5 WHERE number=?1"),
+        [LATE_HOLDER] = ("UPDATE jobs SET held_by=?2 WHERE number=?1"),
 };
 
 static const char schema[] =

@@ -526,7 +526,7 @@ def ended_jobs(fake):
     same("page", fake.client("why", "ended", "--html", "page.html")[0], 0)
     with open(os.path.join(fake.directory, "page.html"), encoding="utf-8") as file:
         page = file.read()
-    for unwanted in ("<script", "<img", "<b> holds", "<fills>", "\033", "http"):
+    for unwanted in ("<script", "<img", "<b> holds", "<fills>", "\033", "http:", "https:"):
         check(f"the page has no {unwanted}", unwanted not in page, page)
     for wanted in ("&lt;script&gt;", "&quot;&gt;&lt;img", "class=cache", "class=band", ">notice<"):
         check(f"the page has {wanted}", wanted in page, page)
@@ -540,7 +540,7 @@ def ended_jobs(fake):
     out = fake.client("advise", "ended")[1]
     check("advise", out.startswith("480 MiB: 1.2 x") and "7 runs, 1 of them cut off; sure: medium" in out, out)
     same("nothing", fake.client("advise", "--", "python3", "it's.py", "--quick")[0], EXIT["no job"])
-    same("asked so", fake.called("Advise name=it"), ["Advise name=it-s command=python3 'it'\"'\"'s.py' --quick"])
+    same("asked so", fake.called("Advise name=it"), ["Advise name=it_s command=python3 'it'\"'\"'s.py' --quick"])
     status, _, err = fake.client("run", "--limit", "auto", "--", "true")
     same("auto: nothing to go by", (status, "give it a limit" in err, fake.called("Run ")), (125, True, []))
     same("auto", fake.client("run", "--limit", "auto", "--name", "ended", "--", "sh", "-c", "exit 3")[0], 3)
