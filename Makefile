@@ -43,6 +43,7 @@ override LDFLAGS += $(if $(SANITIZE),-fsanitize=$(SANITIZE),$(HARDENING_LINK)) -
 
 SYSTEMD_LIBS = $(shell $(PKG_CONFIG) --libs libsystemd)
 CGROUP_LIBS = $(shell $(PKG_CONFIG) --libs libcgroup)
+SQLITE_LIBS = $(shell $(PKG_CONFIG) --libs sqlite3)
 INIH_LIBS = $(shell $(PKG_CONFIG) --libs inih)
 NCURSES_LIBS = $(shell $(PKG_CONFIG) --libs ncursesw)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
@@ -70,7 +71,7 @@ $(B)/python/sitecustomize.py: $(PYTHON)
 
 $(B)/headroomd: $(DAEMON_O)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(CGROUP_LIBS) $(INIH_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(CGROUP_LIBS) $(INIH_LIBS) $(SQLITE_LIBS) $(LDLIBS)
 
 $(B)/headroom: $(CLIENT_O)
 	@echo "  LINK  $@"
@@ -81,7 +82,7 @@ $(B)/tests/unit/test-topview: $(call objects,client/topview.c client/text.c)
 
 $(B)/tests/%: $(B)/tests/%.o $(INNER_O)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(CGROUP_LIBS) $(INIH_LIBS) $(CMOCKA_LIBS) -lm $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(CGROUP_LIBS) $(INIH_LIBS) $(SQLITE_LIBS) $(CMOCKA_LIBS) -lm $(LDLIBS)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -93,7 +94,7 @@ $(B)/%.o: %.c Makefile
 tests: all $(patsubst %,$(B)/tests/%,$(UNIT_TESTS) $(PROGRAMS))
 
 # What the project needs, by the names of Debian's packages.
-DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libncurses-dev libcmocka-dev python3 procps
+DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libsqlite3-dev libncurses-dev libcmocka-dev python3 procps
 CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux python3-numpy python3-venv
 deps:
 	@sh tests/deps.sh $(DEPS)

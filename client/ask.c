@@ -65,7 +65,7 @@ int hr_ask_failed_on(struct hr_call *call, int status, const char *job)
         ended = find_ended(&events, job);
         near = find_near(&jobs, job);
         if (ended)
-                hr_output_say(HR_STYLE_PLAIN, "%s\nit has ended; what happened to it: headroom events %s",
+                hr_output_say(HR_STYLE_PLAIN, "%s\nit has ended; what happened to it: headroom why %s",
                         message, ended);
         else if (near)
                 hr_output_say(HR_STYLE_PLAIN, "%s\ndid you mean %s (%s)? headroom status shows the jobs",

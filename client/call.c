@@ -543,6 +543,129 @@ int hr_call_breakdown(struct hr_call *call, const char *job, struct hr_call_list
         return r < 0 ? bad_reply(call) : 0;
 }
 
+/* ---- ended jobs ---- */
+
+_Static_assert(HR_CALL_HISTORY_PAGE == HR_BUS_HISTORY_MAX, "a page that is not full is the last");
+
+static int read_record(sd_bus_message *m, void *row)
+{
+        struct hr_call_record *c = row;
+        uint32_t uid;
+        int64_t number;
+        int censored, r;
+
+        r = sd_bus_message_read(m, HR_BUS_RECORD_STRUCT, &c->job, &c->name, &c->command, &c->user, &uid,
+                &c->kind, &c->cgroup, &c->unit, &c->policy, &c->start_usec, &c->end_usec, &c->limit_bytes,
+                &c->peak_bytes, &censored, &c->peak_source, &c->outcome, &c->exit_status, &number, &c->reason,
+                &c->held_by, &c->stage, &c->left_out_count);
+        if (r > 0) {
+                c->uid = uid;
+                c->censored = censored;
+                c->signal = (uint64_t)number;
+        }
+        return r;
+}
+
+static int read_point(sd_bus_message *m, void *row)
+{
+        struct hr_call_point *p = row;
+
+        return sd_bus_message_read(
+                m, HR_BUS_POINT_STRUCT, &p->time_usec, &p->used_bytes, &p->cache_bytes, &p->limit_bytes);
+}
+
+static int read_deed(sd_bus_message *m, void *row)
+{
+        struct hr_call_deed *d = row;
+
+        return sd_bus_message_read(m, HR_BUS_DEED_STRUCT, &d->time_usec, &d->stage, &d->previous_stage,
+                &d->action, &d->outcome, &d->reason, &d->used_bytes, &d->limit_bytes);
+}
+
+int hr_call_history(struct hr_call *call, const struct hr_call_filter *f, struct hr_call_list *ret)
+{
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = ask(call, &reply, "History", "ttsssu", f->since_usec, f->until_usec, f->user, f->name, f->outcome,
+                (uint32_t)HR_CALL_HISTORY_PAGE);
+        if (r != 0)
+                return r;
+        r = read_list(reply, HR_BUS_RECORD_STRUCT, read_record, sizeof(struct hr_call_record), ret);
+        return r < 0 ? bad_reply(call) : 0;
+}
+
+void hr_call_story_done(struct hr_call_story *story)
+{
+        hr_call_list_done(&story->points);
+        hr_call_list_done(&story->deeds);
+        sd_bus_message_unref(story->reply);
+        *story = (struct hr_call_story){0};
+}
+
+int hr_call_story(struct hr_call *call, const char *job, struct hr_call_story *ret)
+{
+        HR_CLEANUP(hr_call_story_done) struct hr_call_story story = {0};
+        sd_bus_message *reply = NULL;
+        int r;
+
+        r = ask(call, &reply, "Record", "s", job);
+        if (r != 0)
+                return r;
+        story.reply = reply;
+        r = read_record(reply, &story.record);
+        if (r > 0)
+                r = read_list(sd_bus_message_ref(reply), HR_BUS_POINT_STRUCT, read_point,
+                        sizeof(struct hr_call_point), &story.points);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(reply);
+        if (r >= 0)
+                r = read_list(sd_bus_message_ref(reply), HR_BUS_DEED_STRUCT, read_deed,
+                        sizeof(struct hr_call_deed), &story.deeds);
+        if (r < 0)
+                return bad_reply(call);
+        *ret = story;
+        story = (struct hr_call_story){0};
+        return 0;
+}
+
+void hr_call_advice_done(struct hr_call_advice *advice)
+{
+        sd_bus_message_unref(advice->reply);
+        *advice = (struct hr_call_advice){0};
+}
+
+int hr_call_advise(struct hr_call *call, const char *name, const char *command, struct hr_call_advice *ret)
+{
+        HR_CLEANUP(hr_call_advice_done) struct hr_call_advice a = {0};
+        sd_bus_message *reply = NULL;
+        uint32_t runs, lower_bounds;
+        int is_lower_bound, by_name, r;
+
+        r = ask(call, &reply, "Advise", "ss", name, command);
+        if (r != 0)
+                return r;
+        a.reply = reply;
+        r = sd_bus_message_read(reply, "tttuubsb", &a.limit_bytes, &a.p95_bytes, &a.most_bytes, &runs,
+                &lower_bounds, &is_lower_bound, &a.sure, &by_name);
+        if (r <= 0)
+                return bad_reply(call);
+        a.run_count = runs;
+        a.lower_bound_count = lower_bounds;
+        a.is_lower_bound = is_lower_bound;
+        a.by_name = by_name;
+        *ret = a;
+        a = (struct hr_call_advice){0};
+        return 0;
+}
+
+int hr_call_ended(struct hr_call *call, const char *job, int exit_status, int signal)
+{
+        _message_ sd_bus_message *reply = NULL;
+
+        return ask(call, &reply, "Ended", "sxx", job, (int64_t)exit_status, (int64_t)signal);
+}
+
 /* ---- answers ---- */
 
 void hr_call_answer_done(struct hr_call_answer *answer)

@@ -69,6 +69,23 @@ struct hr_call_part { /* pid 0: of several; bytes HR_BYTES_NONE: not known */
         uint64_t pid, bytes;
 };
 
+struct hr_call_record { /* of an ended job; signal 0: none; exit_status -1: not known */
+        const char *job, *name, *command, *user, *kind, *cgroup, *unit, *policy, *peak_source, *outcome,
+                *reason, *held_by, *stage;
+        uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, signal, left_out_count;
+        int64_t exit_status;
+        bool censored; /* peak_bytes is a lower bound */
+};
+
+struct hr_call_point {
+        uint64_t time_usec, used_bytes, cache_bytes, limit_bytes;
+};
+
+struct hr_call_deed {
+        const char *stage, *previous_stage, *action, *outcome, *reason;
+        uint64_t time_usec, used_bytes, limit_bytes;
+};
+
 struct hr_call_list { /* owns what the rows point into; all zero is empty */
         void *reply;
         union {
@@ -78,6 +95,9 @@ struct hr_call_list { /* owns what the rows point into; all zero is empty */
                 struct hr_call_event *events;
                 struct hr_call_holder *holders;
                 struct hr_call_part *parts;
+                struct hr_call_record *records;
+                struct hr_call_point *points;
+                struct hr_call_deed *deeds;
         };
         size_t count;
 };
@@ -90,6 +110,27 @@ struct hr_call_why {
         const char *sentence; /* the list's */
 };
 void hr_call_why_done(struct hr_call_why *why);
+
+/* What became of an ended job. */
+struct hr_call_story {
+        void *reply; /* what all point into */
+        struct hr_call_record record;
+        struct hr_call_list points, deeds;
+};
+void hr_call_story_done(struct hr_call_story *story);
+
+struct hr_call_filter { /* "": any */
+        const char *user, *name, *outcome;
+        uint64_t since_usec, until_usec;
+};
+
+struct hr_call_advice {
+        void *reply;
+        uint64_t limit_bytes, p95_bytes, most_bytes, run_count, lower_bound_count;
+        bool is_lower_bound, by_name;
+        const char *sure; /* the reply's */
+};
+void hr_call_advice_done(struct hr_call_advice *advice);
 
 /* An answer of one or two words; owned strings, "" where there is none. All zero is empty. */
 struct hr_call_answer {
@@ -125,6 +166,16 @@ int hr_call_policies(
 int hr_call_metrics(struct hr_call *call, bool openmetrics, struct hr_call_answer *ret);
 int hr_call_doctor(struct hr_call *call, struct hr_call_list *ret); /* checks */
 int hr_call_events(struct hr_call *call, struct hr_call_list *ret); /* all that are kept */
+
+/* Of ended jobs. HR_EXIT_NO_JOB: none is on record. History gives at most HR_CALL_HISTORY_PAGE, the newest
+ * first.
+ */
+#define HR_CALL_HISTORY_PAGE 500
+int hr_call_story(struct hr_call *call, const char *job, struct hr_call_story *ret);
+int hr_call_history(struct hr_call *call, const struct hr_call_filter *filter, struct hr_call_list *ret);
+int hr_call_advise(struct hr_call *call, const char *name, const char *command, struct hr_call_advice *ret);
+/* exit_status -1: not known; signal 0: none. */
+int hr_call_ended(struct hr_call *call, const char *job, int exit_status, int signal);
 
 /* What holds a job's memory, by its own processes' word. */
 int hr_call_why(struct hr_call *call, const char *job, struct hr_call_why *ret);

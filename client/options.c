@@ -28,7 +28,7 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_HELP] = {"help", NULL, "print this help"},
         [HR_OPTION_VERSION] = {"version", NULL, "print the version"},
         [HR_OPTION_NAME] = {"name", "NAME", "call the job NAME (else by its command)"},
-        [HR_OPTION_LIMIT] = {"limit", "SIZE", "its limit: 8G, 512M, 80% (of the host's memory), max"},
+        [HR_OPTION_LIMIT] = {"limit", "SIZE", "8G, 512M, 80% (of the host's memory), max; run: auto"},
         [HR_OPTION_POLICY] = {"policy", "POLICY", "watch it by this policy (see headroom policy list)"},
         [HR_OPTION_CHECKPOINT] = {"checkpoint", "METHOD",
                 "channel, signal:USR1, signal:B:USR1, hook:/path or none"},
@@ -39,6 +39,11 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_OPENMETRICS] = {"openmetrics", NULL, "in OpenMetrics, not Prometheus' own text format"},
         [HR_OPTION_OUTPUT] = {"output", "FILE", "write to a new FILE (else to stdout)"},
         [HR_OPTION_INTERVAL] = {"interval", "TIME", "ask so often: 100ms, 1s (the default), 1min"},
+        [HR_OPTION_SINCE] = {"since", "TIME", "ended since: today, yesterday, 2h, 2026-05-01T14:30"},
+        [HR_OPTION_UNTIL] = {"until", "TIME", "ended before then"},
+        [HR_OPTION_USER] = {"user", "USER", "of this user's jobs alone"},
+        [HR_OPTION_OUTCOME] = {"outcome", "OUTCOME", "finished, failed, memory_error, own_limit, ..."},
+        [HR_OPTION_HTML] = {"html", "FILE", "of an ended job: write a page with its timeline"},
         [HR_OPTION_FOLLOW] = {"follow", NULL, "go on and print events as they happen"},
 };
 

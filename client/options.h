@@ -22,6 +22,11 @@ enum hr_option {
         HR_OPTION_OPENMETRICS,
         HR_OPTION_OUTPUT,
         HR_OPTION_INTERVAL,
+        HR_OPTION_SINCE,
+        HR_OPTION_UNTIL,
+        HR_OPTION_USER,
+        HR_OPTION_OUTCOME,
+        HR_OPTION_HTML,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))

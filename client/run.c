@@ -26,9 +26,11 @@
 #include "call.h"
 #include "child.h"
 #include "clock.h"
+#include "command.h"
 #include "environment.h"
 #include "exit.h"
 #include "fd.h"
+#include "history.h"
 #include "name.h"
 #include "output.h"
 #include "saved.h"
@@ -41,7 +43,6 @@
 #define GREET_USEC (500 * HR_USEC_PER_MSEC)     /* at a retry: meanwhile no signal is passed on */
 #define ASK_USEC (300 * HR_USEC_PER_MSEC)       /* for an answer between ctrl-Z and the stop */
 #define LAST_WORD_USEC (300 * HR_USEC_PER_MSEC) /* for the daemon's last event once the job is gone */
-#define COMMAND_MAX 4096                        /* of the command line that goes into the record */
 
 struct run {
         const struct hr_options *o;
@@ -271,25 +272,6 @@ static int on_retry(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         return 0;
 }
 
-/* The words of the command, for the record: escaped, and cut at COMMAND_MAX. */
-static char *spell_command(char *const *command)
-{
-        _free_ char *joined = NULL, *escaped = malloc(COMMAND_MAX);
-        size_t size = 0;
-        FILE *f = open_memstream(&joined, &size);
-
-        if (!f)
-                return NULL;
-        for (size_t i = 0; command[i] && size < COMMAND_MAX; i++) {
-                fprintf(f, "%s%s", i > 0 ? " " : "", command[i]);
-                fflush(f); /* sets size */
-        }
-        if (fclose(f) != 0 || !escaped)
-                return NULL;
-        hr_units_escape(escaped, COMMAND_MAX, joined);
-        return TAKE_PTR(escaped);
-}
-
 /* It may be started again: with the streams that we are about to give away. */
 static void keep_streams(struct run *run)
 {
@@ -320,7 +302,7 @@ static int register_job(struct run *run)
 {
         const struct hr_options *o = run->o;
         HR_CLEANUP(hr_call_answer_done) struct hr_call_answer answer = {0};
-        _free_ char *command = spell_command(run->child.command);
+        _free_ char *command = hr_command_spell(run->child.command);
         struct hr_call_run request = {
                 .pid = run->child.pid,
                 .name = run->name,
@@ -479,16 +461,36 @@ static void say_summary(struct run *run, int status)
                 run->interrupted && status == 0 ? "; its result may be half done, so the status is 75" : "");
 }
 
+/* For its record: only its parent knows. Without a daemon it stays unknown; one that has just come back is
+ * told. */
+static void tell_end(struct run *run, int status, int by)
+{
+        if (!run->watched || !run->socket)
+                return;
+        if (run->lost) {
+                run->call = hr_call_free(run->call);
+                (void)hr_call_connect(run->socket, GREET_USEC, &run->call, NULL);
+        }
+        if (!run->call)
+                return;
+        hr_call_set_wait(run->call, LAST_WORD_USEC);
+        (void)hr_call_ended(run->call, run->job, status, by);
+}
+
 static int finish(struct run *run)
 {
         int by = WIFSIGNALED(run->child.wait_status) ? WTERMSIG(run->child.wait_status) : 0;
         int status = by > 0 ? HR_EXIT_SIGNAL + by : WEXITSTATUS(run->child.wait_status);
 
         hr_signals_take_terminal_back(&run->signals);
-        if (run->child.failed)
-                return hr_child_say_failure(&run->child, run->name, run->job);
+        if (run->child.failed) {
+                status = hr_child_say_failure(&run->child, run->name, run->job);
+                tell_end(run, status, 0);
+                return status;
+        }
         if (run->watched)
                 hear_last_word(run);
+        tell_end(run, by > 0 ? -1 : status, by);
         say_summary(run, status);
         if (run->retry_bytes > 0)
                 start_again(run);
@@ -585,6 +587,11 @@ static int accompany(struct run *run)
         return finish(run);
 }
 
+static bool is_auto(const struct hr_options *o)
+{
+        return o->value[HR_OPTION_LIMIT] && strcmp(o->value[HR_OPTION_LIMIT], "auto") == 0;
+}
+
 /* Words that can be judged before anything is begun. */
 static int check_words(struct run *run, struct hr_options *o)
 {
@@ -604,7 +611,9 @@ static int check_words(struct run *run, struct hr_options *o)
                         method, r == -EOPNOTSUPP ? " yet" : "");
                 return HR_EXIT_USAGE;
         }
-        if (hr_options_has(o, HR_OPTION_LIMIT)) {
+        if (is_auto(o)) { /* by the record, which the daemon has */
+                o->has_limit = false;
+        } else if (hr_options_has(o, HR_OPTION_LIMIT)) {
                 r = is_greeted(run) /* the greeting echoes it */
                             ? hr_options_read_size("limit", o->value[HR_OPTION_LIMIT], &o->limit_bytes)
                             : hr_options_parse_size("limit", o->value[HR_OPTION_LIMIT], &o->limit_bytes);
@@ -638,6 +647,37 @@ static int find_daemon(struct run *run)
         return HR_EXIT_NOT_STARTED;
 }
 
+/* --limit auto: what past runs of it have used. 0 or HR_EXIT_NOT_STARTED, said. */
+static int find_limit(struct run *run, struct hr_options *o)
+{
+        HR_CLEANUP(hr_call_advice_done) struct hr_call_advice advice = {0};
+        char why[300], limit[HR_TEXT_SIZE_MAX];
+        int r;
+
+        if (!is_auto(o))
+                return 0;
+        r = run->call ? hr_advise_ask(run->call, run->name, run->child.command, &advice)
+                      : HR_EXIT_UNREACHABLE;
+        if (r == HR_EXIT_NO_JOB)
+                hr_output_say(HR_STYLE_PLAIN,
+                        "%s is not started: limit auto has nothing to go by, for no run of it is on record\n"
+                        "give it a limit this time: headroom run --limit 8G -- COMMAND",
+                        run->name);
+        else if (r != 0)
+                hr_output_say(HR_STYLE_PLAIN,
+                        "%s is not started: limit auto can't be found: %s\n"
+                        "give it a limit: headroom run --limit 8G -- COMMAND",
+                        run->name, run->call ? hr_call_message(run->call) : "the record is the daemon's");
+        if (r != 0)
+                return HR_EXIT_NOT_STARTED;
+        o->has_limit = true;
+        o->limit_bytes = advice.limit_bytes;
+        hr_advise_describe(&advice, why, sizeof(why));
+        hr_output_say(
+                HR_STYLE_PLAIN, "limit auto = %s: %s", hr_units_format_bytes(limit, o->limit_bytes), why);
+        return 0;
+}
+
 int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *given)
 {
         struct hr_options o = *given;
@@ -657,6 +697,8 @@ int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *g
         r = check_words(&run, &o);
         if (r == 0)
                 r = find_daemon(&run);
+        if (r == 0)
+                r = find_limit(&run, &o);
         if (r != 0)
                 return r;
         no_interrupts = hr_signals_take(&run.signals);

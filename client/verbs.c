@@ -22,6 +22,7 @@
 #include "drill.h"
 #include "events.h"
 #include "exit.h"
+#include "history.h"
 #include "jobs.h"
 #include "metrics.h"
 #include "output.h"
@@ -74,7 +75,14 @@ static const struct hr_verb_info verbs[] = {
         {"record", "JOB", "its memory over time, as text, until it ends",
                 "headroom record j17 --output j17.txt", BIT(HR_OPTION_OUTPUT) | BIT(HR_OPTION_INTERVAL), 1, 1,
                 false, hr_record_verb},
-        {"why", "JOB", "what holds its memory", "headroom why j17", 0, 1, 1, false, hr_why_verb},
+        {"why", "JOB", "what holds its memory, or what became of it", "headroom why j17", BIT(HR_OPTION_HTML),
+                1, 1, false, hr_why_verb},
+        {"history", "", "jobs that have ended, and how", "headroom history --since yesterday",
+                BIT(HR_OPTION_NAME) | BIT(HR_OPTION_SINCE) | BIT(HR_OPTION_UNTIL) | BIT(HR_OPTION_USER) |
+                        BIT(HR_OPTION_OUTCOME),
+                0, 0, false, hr_history_verb},
+        {"advise", "NAME | [--] COMMAND [ARG...]", "the limit to ask for, from past runs",
+                "headroom advise python3 analyse.py", 0, 1, -1, false, hr_advise_verb},
         {"metrics", "", "counters and gauges, as Prometheus reads them", "headroom metrics",
                 BIT(HR_OPTION_OPENMETRICS), 0, 0, false, hr_metrics_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,
@@ -132,7 +140,6 @@ static const struct {
         {"save", "checkpoint", NULL},
         {"log", "events", NULL},
         {"logs", "events", NULL},
-        {"history", "events", NULL},
         {"policies", "policy", NULL},
         {"check", "doctor", NULL},
 };

@@ -2,6 +2,8 @@
 #include "why.h"
 
 /*
+ * Of a job that runs. One that has ended is on record: client/story.
+ *
  * Two sources. The job's own processes name variables, with what a collection of garbage would free and what
  * malloc keeps: only those that can be asked (Python under the hook), and only while the job runs. The kernel
  * tells what the memory of any process is: heap, stacks, files, shared memory.
@@ -13,6 +15,7 @@
 #include "ask.h"
 #include "exit.h"
 #include "output.h"
+#include "story.h"
 #include "think/units.h"
 
 struct why_row {
@@ -81,6 +84,8 @@ static int ask_both(
 {
         int said = hr_call_why(call, job, ret_why), mapped;
 
+        if (said == HR_EXIT_NO_JOB)
+                return said; /* not said: it may be on record */
         if (said != 0 && said != HR_EXIT_FAILED)
                 return hr_ask_failed_on(call, said, job);
         if (said != 0) {
@@ -92,6 +97,23 @@ static int ask_both(
         if (mapped != 0)
                 hr_ask_failed_on(call, mapped, job);
         return mapped != 0 && (said != 0 || ret_why->holders.count == 0) ? mapped : 0;
+}
+
+/* No such job runs. */
+static int tell_ended(struct hr_call *call, const char *job, const struct hr_options *o)
+{
+        HR_CLEANUP(hr_call_story_done) struct hr_call_story story = {0};
+        _free_ char *message = strdup(hr_call_message(call));
+        int r = hr_call_story(call, job, &story);
+
+        if (r == 0)
+                return hr_story_show(&story, o);
+        if (r != HR_EXIT_NO_JOB)
+                hr_output_say(HR_STYLE_PLAIN, "%s", hr_call_message(call));
+        hr_output_say(HR_STYLE_PLAIN,
+                "%s\nheadroom status shows the jobs, headroom history those that have ended",
+                message ? message : "there is no such job");
+        return HR_EXIT_NO_JOB;
 }
 
 int hr_why_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *o)
@@ -109,8 +131,18 @@ int hr_why_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_optio
         if (r != 0)
                 return r;
         r = ask_both(call, job, &why, &parts);
+        if (r == HR_EXIT_NO_JOB && why.holders.count == 0 && parts.count == 0)
+                return tell_ended(call, job, o);
         if (r != 0)
                 return r;
+        if (o->value[HR_OPTION_HTML]) {
+                hr_output_say(HR_STYLE_PLAIN,
+                        "%s runs: its page can be written once it has ended; headroom why %s shows what "
+                        "holds its "
+                        "memory now",
+                        job, job);
+                return HR_EXIT_FAILED;
+        }
         rows = hr_ask_rows(why.holders.count + 2 + parts.count, sizeof(*rows));
         if (!rows)
                 return HR_EXIT_FAILED;

@@ -30,6 +30,9 @@
 
 #define EVENTS_MAX 256   /* power of two; chosen, not tuned: a burst of all stages of some dozen jobs */
 #define LINES_MAX 16     /* power of two; the bus thread says one a minute */
+#define TOLD_MAX 64      /* power of two; what does not fit was said by many jobs at once */
+#define BIRTHS_MAX 1024  /* power of two; all jobs of a busy host are adopted at once */
+#define POINTS_MAX 4096  /* power of two; 192 KiB that are touched only where many jobs are watched */
 #define COMMANDS_MAX 256 /* power of two; 8 for each of 32 busy peers */
 /* power of two; both ways. Chosen, not tuned: who gets no answer goes on without */
 #define QUESTIONS_MAX 64
@@ -70,6 +73,7 @@ struct hr_exchange {
         _Atomic(char *) page;
 
         struct ring events, records, lines, commands, answers, retired, questions, replies;
+        struct ring births, points, told;
         atomic_uint_least64_t dropped_events, dropped_records;
         int command_fd, bus_fd, record_fd;
 };
@@ -242,6 +246,17 @@ struct hr_command *hr_command_free(struct hr_command *c)
         return NULL;
 }
 
+struct hr_birth *hr_birth_free(struct hr_birth *b)
+{
+        if (!b)
+                return NULL;
+        free(b->command);
+        free(b->cgroup);
+        free(b->unit);
+        free(b);
+        return NULL;
+}
+
 /* ---- the meeting place ---- */
 
 static void exchange_freep(struct hr_exchange **x)
@@ -274,6 +289,9 @@ int hr_exchange_new(uint32_t jobs_max, struct hr_exchange **ret)
                 ring_init(&x->answers, COMMANDS_MAX, sizeof(void *)) < 0 ||
                 ring_init(&x->questions, QUESTIONS_MAX, sizeof(struct hr_question)) < 0 ||
                 ring_init(&x->replies, QUESTIONS_MAX, sizeof(struct hr_reply)) < 0 ||
+                ring_init(&x->births, BIRTHS_MAX, sizeof(void *)) < 0 ||
+                ring_init(&x->points, POINTS_MAX, sizeof(struct hr_point)) < 0 ||
+                ring_init(&x->told, TOLD_MAX, sizeof(struct hr_told)) < 0 ||
                 ring_init(&x->retired, 2 * jobs_max, sizeof(void *)) < 0)
                 return -ENOMEM;
 
@@ -288,11 +306,14 @@ int hr_exchange_new(uint32_t jobs_max, struct hr_exchange **ret)
 
 struct hr_exchange *hr_exchange_free(struct hr_exchange *x)
 {
+        struct hr_birth *birth;
         struct hr_card *card;
         struct hr_command *c;
 
         if (!x)
                 return NULL;
+        while (x->births.items && ring_pop(&x->births, &birth))
+                hr_birth_free(birth);
         for (uint32_t i = 0; x->slots && i < atomic_load(&x->slots_used); i++)
                 hr_card_free(atomic_load(&x->slots[i]));
         while (x->retired.items && ring_pop(&x->retired, &card))
@@ -305,6 +326,9 @@ struct hr_exchange *hr_exchange_free(struct hr_exchange *x)
         free(x->events.items);
         free(x->records.items);
         free(x->lines.items);
+        free(x->births.items);
+        free(x->points.items);
+        free(x->told.items);
         free(x->commands.items);
         free(x->answers.items);
         free(x->retired.items);
@@ -433,6 +457,22 @@ void hr_exchange_event(struct hr_exchange *x, const struct hr_event *event)
         wake(x->record_fd);
 }
 
+void hr_exchange_birth(struct hr_exchange *x, struct hr_birth *birth)
+{
+        if (!ring_push(&x->births, &birth))
+                hr_birth_free(birth);
+}
+
+void hr_exchange_point(struct hr_exchange *x, const struct hr_point *point)
+{
+        unsigned head = atomic_load_explicit(&x->points.head, memory_order_relaxed);
+        unsigned tail = atomic_load_explicit(&x->points.tail, memory_order_relaxed);
+
+        (void)ring_push(&x->points, point); /* one of many: nobody misses it */
+        if (tail - head == x->points.mask / 2)
+                wake(x->record_fd);
+}
+
 struct hr_command *hr_exchange_next_command(struct hr_exchange *x)
 {
         struct hr_command *c;
@@ -530,6 +570,13 @@ void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, .
         wake(x->record_fd);
 }
 
+void hr_exchange_told(struct hr_exchange *x, const struct hr_told *told)
+{
+        if (!ring_push(&x->told, told))
+                atomic_fetch_add_explicit(&x->dropped_records, 1, memory_order_relaxed);
+        wake(x->record_fd);
+}
+
 void hr_exchange_reap(struct hr_exchange *x)
 {
         struct hr_card *card;
@@ -551,7 +598,7 @@ bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret)
         if (ring_pop(&x->records, ret))
                 return true;
         clear(x->record_fd);
-        if (!ring_empty(&x->lines))
+        if (!ring_empty(&x->lines) || !ring_empty(&x->births) || !ring_empty(&x->told))
                 wake(x->record_fd);
         return ring_pop(&x->records, ret);
 }
@@ -559,6 +606,23 @@ bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret)
 bool hr_exchange_next_line(struct hr_exchange *x, struct hr_line *ret)
 {
         return ring_pop(&x->lines, ret);
+}
+
+struct hr_birth *hr_exchange_next_birth(struct hr_exchange *x)
+{
+        struct hr_birth *birth;
+
+        return ring_pop(&x->births, &birth) ? birth : NULL;
+}
+
+bool hr_exchange_next_point(struct hr_exchange *x, struct hr_point *ret)
+{
+        return ring_pop(&x->points, ret);
+}
+
+bool hr_exchange_next_told(struct hr_exchange *x, struct hr_told *ret)
+{
+        return ring_pop(&x->told, ret);
 }
 
 int hr_exchange_record_fd(const struct hr_exchange *x)

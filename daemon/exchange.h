@@ -8,7 +8,10 @@
  *             thread rewrites under a sequence lock. The bus thread reads them at any time.
  *   events    what happened, deciding thread -> bus thread and -> recorder thread: two bounded rings;
  *             when one is full the event is dropped and counted there.
- *   lines     what the bus thread has to say of itself -> recorder thread.
+ *   births    a job that comes, points  how much it uses, deciding thread -> recorder thread, for the record
+ *             of jobs (tell/record); dropped when full.
+ *   lines     what the bus thread has to say of itself, told  what peers say of a job, bus thread -> recorder
+ *             thread.
  *   commands  what peers ask for, bus thread -> deciding thread, and back with the answer filled in.
  *   questions what a job's own processes are to be asked, deciding thread -> bus thread.
  *   replies   what they said, bus thread -> deciding thread.
@@ -68,6 +71,17 @@ void hr_card_read(const struct hr_card *card, struct hr_status *ret); /* any thr
 
 /* ---- events ---- */
 
+/* What the daemon itself knows of an end. */
+enum hr_cause {
+        HR_CAUSE_UNKNOWN,     /* by itself, or by somebody: only its exit status tells */
+        HR_CAUSE_INTERRUPTED, /* by us, so that it can save itself */
+        HR_CAUSE_KILLED,      /* by us, at once */
+        HR_CAUSE_OWN_LIMIT,   /* the kernel, for the job's own limit */
+        HR_CAUSE_HOST,        /* the kernel, for a limit above it or the host */
+        HR_CAUSE_UNSEEN,      /* while no daemon ran */
+        HR_CAUSE_COUNT,
+};
+
 struct hr_event {
         uint64_t time_usec; /* CLOCK_REALTIME */
         char job[HR_ID_MAX];
@@ -84,7 +98,46 @@ struct hr_event {
         char hint[120];             /* the exact command to answer with, or "" */
         bool has_run; /* a `headroom run` follows this job: the recorder needs not seek the owner's terminals
                        */
-        int32_t exit_status; /* of "end" where known, else -1 */
+        int32_t exit_status;        /* of "end" where known, else -1 */
+        enum hr_cause cause;        /* of "end" */
+        bool fused;                 /* of "end": allocations failed above a limit of their own */
+        uint64_t kernel_peak_bytes; /* of "end": as the kernel counts, cache included; HR_BYTES_NONE: not
+                                       known */
+};
+
+/* ---- for the record of jobs ---- */
+
+/* A job that comes. */
+struct hr_birth {
+        char job[HR_ID_MAX], name[HR_NAME_MAX], user[HR_NAME_MAX], policy[HR_NAME_MAX];
+        uid_t uid;
+        pid_t leader; /* 0: none known */
+        enum hr_kind kind;
+        bool adopted; /* it was there before this daemon */
+        uint64_t time_usec, limit_bytes;
+        char *command, *cgroup, *unit; /* owned; command NULL: not known */
+};
+struct hr_birth *hr_birth_free(struct hr_birth *b); /* returns NULL; accepts NULL */
+
+/* What it uses at a moment (CLOCK_REALTIME). */
+struct hr_point {
+        char job[HR_ID_MAX];
+        uint64_t time_usec, used_bytes, cache_bytes, limit_bytes;
+};
+
+/* What is said of a job by its owner's programs. */
+enum hr_told_kind {
+        HR_TOLD_EXIT,         /* its first process ended: exit_status, or signal */
+        HR_TOLD_HOLDER,       /* what held the memory: text */
+        HR_TOLD_MEMORY_ERROR, /* it ends by an uncaught MemoryError: text, where */
+};
+struct hr_told {
+        char job[HR_ID_MAX];
+        enum hr_told_kind kind;
+        uid_t uid;                   /* who says so: heard of his own jobs alone, */
+        bool admin;                  /* or of any */
+        int32_t exit_status, signal; /* exit_status -1: by the signal */
+        char text[HR_REASON_MAX];
 };
 
 /* ---- commands ---- */
@@ -213,6 +266,10 @@ void hr_exchange_count(struct hr_exchange *x, enum hr_figure figure, uint64_t by
 struct hr_command *hr_exchange_next_command(
         struct hr_exchange *x); /* NULL: none; now the deciding thread's */
 void hr_exchange_answer(struct hr_exchange *x, struct hr_command *c); /* gives it back, filled in */
+/* Takes the birth; without room it is freed, and that job leaves no record. */
+void hr_exchange_birth(struct hr_exchange *x, struct hr_birth *birth);
+/* A copy of 48 bytes; wakes nobody before the ring is half full. */
+void hr_exchange_point(struct hr_exchange *x, const struct hr_point *point);
 /* Full: false, and nobody will answer. */
 bool hr_exchange_question(struct hr_exchange *x, const struct hr_question *question);
 /* After the commands: those clear the eventfd. */
@@ -229,7 +286,8 @@ bool hr_exchange_next_bus_event(struct hr_exchange *x, struct hr_event *ret);
 bool hr_exchange_next_question(struct hr_exchange *x, struct hr_question *ret);
 bool hr_exchange_reply(struct hr_exchange *x, const struct hr_reply *reply); /* false: full, not taken */
 void hr_exchange_line(struct hr_exchange *x, int priority, const char *format, ...)
-        HR_PRINTF(3, 4);                      /* for the journal; dropped and counted when full */
+        HR_PRINTF(3, 4); /* for the journal; dropped and counted when full */
+void hr_exchange_told(struct hr_exchange *x, const struct hr_told *told); /* dropped and counted when full */
 void hr_exchange_reap(struct hr_exchange *x); /* frees retired cards: only between two requests */
 int hr_exchange_bus_fd(
         const struct hr_exchange *x); /* eventfd, readable when answers, events or retired cards wait */
@@ -244,6 +302,9 @@ void hr_exchange_read_counts(const struct hr_exchange *x, struct hr_counts *ret)
 char *hr_exchange_take_page(struct hr_exchange *x); /* NULL: none; to be freed */
 bool hr_exchange_next_record(struct hr_exchange *x, struct hr_event *ret);
 bool hr_exchange_next_line(struct hr_exchange *x, struct hr_line *ret);
+struct hr_birth *hr_exchange_next_birth(struct hr_exchange *x); /* NULL: none; now the recorder's */
+bool hr_exchange_next_point(struct hr_exchange *x, struct hr_point *ret);
+bool hr_exchange_next_told(struct hr_exchange *x, struct hr_told *ret);
 int hr_exchange_record_fd(const struct hr_exchange *x);
 /* How many were dropped since the last call. */
 uint64_t hr_exchange_take_dropped(struct hr_exchange *x, bool recorder);

@@ -66,6 +66,9 @@ struct hr_job {
         struct hr_history history;
         struct hr_policy_state state;
         uint64_t sampled_usec, populated_usec;
+        uint64_t born_usec;  /* since when it is watched, CLOCK_MONOTONIC */
+        uint64_t point_usec; /* when its next point is due, for its record */
+        bool unseen;         /* it ended while no daemon ran */
         uint64_t moved_usec; /* when usage moved last */
         uint64_t used_bytes, cache_bytes, current_bytes, swap_bytes, peak_bytes;
         bool small;                  /* the last sample was the small one: nothing has moved */

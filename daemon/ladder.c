@@ -26,6 +26,9 @@
 #define COST_FACTOR 50 /* a tree's samples may take 2 % of a core */
 /* Reading what the whole host has allocated (24 us) costs as much as this many looks; chosen, not tuned. */
 #define SPARE_LEAST_COUNT 16
+/* Points for the record: at most ten a second, and the older a job the fewer, some hundred in three days. */
+#define POINT_LEAST_USEC (100 * HR_USEC_PER_MSEC)
+#define POINT_AGE_SHARE 64
 
 static void fill_event(struct hr_job *job, struct hr_event *e)
 {
@@ -78,6 +81,20 @@ void hr_ladder_note(struct hr_job *job, const char *reason)
         hr_card_read(job->card, &s);
         snprintf(s.reason, sizeof(s.reason), "%s", reason);
         hr_card_write(job->card, &s);
+}
+
+/* A point of the curve that its record shows; the recorder adds one for each event. */
+static void send_point(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        struct hr_point p = {.time_usec = hr_now_realtime_usec(),
+                .used_bytes = job->used_bytes,
+                .cache_bytes = job->cache_bytes,
+                .limit_bytes = job->own_limit_bytes};
+
+        memcpy(p.job, job->id, sizeof(p.job));
+        hr_exchange_point(m->exchange, &p);
+        job->point_usec =
+                now_usec + MAX(POINT_LEAST_USEC, hr_sub(now_usec, job->born_usec) / POINT_AGE_SHARE);
 }
 
 static void send_event(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
@@ -557,6 +574,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec + BUSY_LOOK_USEC;
                 return;
         }
+        if (r == 0 && now_usec >= job->point_usec)
+                send_point(m, job, now_usec);
         if (r < 0) { /* it can't be read just now: the last good values stay, the next look comes */
                 job->next_usec = now_usec + HR_USEC_PER_SEC;
                 return;
@@ -611,6 +630,42 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
 
 /* ---- the end ---- */
 
+/* Whose limit was it? At its own the group's peak stands within a page or so of it. */
+static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_bytes)
+{
+        uint64_t limit = job->own_limit_bytes, peak = job->peak_bytes;
+
+        if (kernel_peak_bytes != HR_BYTES_NONE)
+                peak = MAX(peak, kernel_peak_bytes);
+        if (job->oom_kills > 0)
+                return limit != HR_BYTES_NONE && peak >= limit - limit / 64 ? HR_CAUSE_OWN_LIMIT
+                                                                            : HR_CAUSE_HOST;
+        if (job->unseen)
+                return HR_CAUSE_UNSEEN;
+        if (job->state.phase == HR_PHASE_KILL || job->ask == HR_ASK_KILL)
+                return HR_CAUSE_KILLED;
+        return job->state.interrupted ? HR_CAUSE_INTERRUPTED : HR_CAUSE_UNKNOWN;
+}
+
+/* Its last event, with what its record needs. */
+static void send_end(struct hr_manager *m, struct hr_job *job, const char *outcome, const char *reason)
+{
+        struct hr_event e;
+
+        fill_event(job, &e);
+        e.stage = HR_STAGE_OK;
+        e.previous_stage = job->state.stage;
+        e.fused = job->armed.fused || job->state.fused;
+        e.kernel_peak_bytes = HR_BYTES_NONE;
+        if (job->kind != HR_KIND_PROCESS)
+                (void)hr_group_read_peak(&job->group, &e.kernel_peak_bytes); /* gone: our own samples do */
+        e.cause = find_cause(job, e.kernel_peak_bytes);
+        snprintf(e.action, sizeof(e.action), "end");
+        snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
+        snprintf(e.reason, sizeof(e.reason), "%s", reason);
+        hr_exchange_event(m->exchange, &e);
+}
+
 static void describe_end(const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
 {
         char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX];
@@ -627,6 +682,10 @@ static void describe_end(const struct hr_job *job, char *buf, size_t size, const
         } else if (job->state.interrupted) {
                 snprintf(buf, size, "ended after it was interrupted%s; peak %s, limit %s",
                         job->state.saved ? ", its checkpoint is proven" : "", used, limit);
+        } else if (job->unseen) {
+                *ret_outcome = "unseen";
+                snprintf(
+                        buf, size, "ended while headroomd was down; peak at least %s, limit %s", used, limit);
         } else {
                 snprintf(buf, size, "ended by itself; peak %s, limit %s", used, limit);
         }
@@ -720,7 +779,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 retry(m, job); /* first: who waits for it tells of the other as that allows */
                 tell_saved(m, job);
         }
-        hr_ladder_tell(m, job, HR_STAGE_OK, job->state.stage, "end", outcome, reason);
+        send_end(m, job, outcome, reason);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {
                 memset(&q, 0, sizeof(q));

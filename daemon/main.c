@@ -234,7 +234,7 @@ static int find_places(const struct options *o, struct places *p)
         if (r == 0)
                 r = make_dirs(jobs, 0700);
         if (r == 0)
-                (void)make_dirs(p->state, 0700); /* only the next id lives there so far */
+                (void)make_dirs(p->state, 0700); /* the next id and the record: without them it watches too */
         if (r < 0)
                 fprintf(stderr, "headroomd: %s: %s%s\n", jobs, strerror(-r),
                         r == -EACCES && !o->user ? "; as an ordinary user: headroomd --user" : "");
@@ -316,8 +316,12 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                 return EXIT_FAILURE;
         }
         prepare_process(o, config);
-        struct hr_recorder_options recorder_options = {
-                .journal = journal, .tell_terminals = config->tell_terminals};
+        struct hr_recorder_options recorder_options = {.journal = journal,
+                .tell_terminals = config->tell_terminals,
+                .directory = places.state,
+                .proc_path = h->proc,
+                .record_age_usec = config->record_age_usec,
+                .record_size_bytes = config->record_size_bytes};
         snprintf(recorder_options.metrics_file, sizeof(recorder_options.metrics_file), "%s",
                 config->metrics_file);
         struct hr_bus_options bus_options = {
@@ -326,6 +330,7 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
                 .proc_path = h->proc,
                 .cgroup_path = h->memory,
                 .memory_controller = h->memory_version == 1 ? "memory" : NULL,
+                .record_directory = places.state,
                 .events_kept = config->events_kept,
                 .host_total_bytes = total,
                 .metrics_jobs = config->metrics_jobs,
@@ -376,7 +381,8 @@ static int run(const struct options *o, const struct hr_hierarchy *h, const char
         bus = hr_bus_stop(bus);
         manager = hr_manager_free(manager);
         recorder = hr_recorder_stop(recorder);
-        exchange = hr_exchange_free(exchange);
+        if (!recorder) /* else its thread uses it still */
+                exchange = hr_exchange_free(exchange);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

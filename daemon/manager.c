@@ -156,6 +156,33 @@ static struct hr_card *make_card(const struct hr_job *job, const struct hr_state
         return card;
 }
 
+/* What its record begins with. Without memory for it the job is watched all the same. */
+static void announce(struct hr_manager *m, const struct hr_job *job, const struct hr_state *s, bool adopted)
+{
+        struct hr_birth *b = calloc(1, sizeof(*b));
+
+        if (!b)
+                return;
+        snprintf(b->job, sizeof(b->job), "%s", s->id);
+        snprintf(b->name, sizeof(b->name), "%s", s->name);
+        snprintf(b->user, sizeof(b->user), "%s", s->user);
+        snprintf(b->policy, sizeof(b->policy), "%s", job->policy->name);
+        b->uid = s->uid;
+        b->leader = s->leader;
+        b->kind = job->kind;
+        b->adopted = adopted;
+        b->time_usec = hr_now_realtime_usec();
+        b->limit_bytes = job->own_limit_bytes;
+        b->command = s->command ? strdup(s->command) : NULL;
+        b->cgroup = strdup(s->placement.cgroup);
+        b->unit = strdup(s->placement.unit);
+        if (!b->cgroup || !b->unit || (s->command && !b->command)) {
+                hr_birth_free(b);
+                return;
+        }
+        hr_exchange_birth(m->exchange, b);
+}
+
 /* ---- events of a job ---- */
 
 static int on_wire(sd_event_source *source, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
@@ -280,7 +307,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         else if (state->attached)
                 job->observe_only = hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
         uint64_t now = hr_now_usec();
-        job->moved_usec = job->populated_usec = now;
+        job->moved_usec = job->populated_usec = job->born_usec = now;
         job->state.stage = state->armed.stage;
         if (state->armed.frozen) {
                 bool ending = state->armed.phase == HR_PHASE_INTERRUPT ||
@@ -322,6 +349,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
         hr_units_escape(why, sizeof(why), job->why);
         snprintf(reason, sizeof(reason), "watched as %s (%s), limit %s, policy %s", hr_kind_name(job->kind),
                 why, hr_units_format_bytes(limit, job->own_limit_bytes), job->policy->name);
+        announce(m, job, state, strcmp(outcome, "adopted") == 0);
         hr_ladder_tell(m, job, job->state.stage, job->state.stage, action, outcome, reason);
         hr_ladder_publish(job, &sample, &nothing);
         job->next_usec = now;
@@ -489,11 +517,36 @@ static int on_reloaded(
 
 /* ---- life ---- */
 
+/* Its group is gone with it: what is known of it stands in the file. */
+static void tell_unseen(struct hr_manager *m, const struct hr_state *state)
+{
+        struct hr_event e = {.time_usec = hr_now_realtime_usec(),
+                .uid = state->uid,
+                .stage = HR_STAGE_OK,
+                .previous_stage = state->armed.stage,
+                .used_bytes = state->armed.peak_bytes,
+                .limit_bytes = state->own_limit_bytes,
+                .cause = HR_CAUSE_UNSEEN,
+                .kernel_peak_bytes = HR_BYTES_NONE,
+                .exit_status = -1};
+
+        memcpy(e.job, state->id, sizeof(e.job));
+        memcpy(e.name, state->name, sizeof(e.name));
+        snprintf(e.action, sizeof(e.action), "end");
+        snprintf(e.outcome, sizeof(e.outcome), "unseen");
+        snprintf(e.reason, sizeof(e.reason), "ended while headroomd was down");
+        hr_exchange_event(m->exchange, &e);
+}
+
 static void adopt(const struct hr_state *state, void *userdata)
 {
         struct hr_manager *m = userdata;
         struct hr_state copy = *state;
-        int r = hr_manager_add(m, &copy, "watch", "adopted", NULL);
+        struct hr_job *job;
+        bool populated = true;
+        int r = hr_manager_add(m, &copy, "watch", "adopted", &job);
+        if (r == 0 && job->kind != HR_KIND_PROCESS && hr_group_read_populated(&job->group, &populated) >= 0)
+                job->unseen = !populated;
         if (r == 0)
                 return;
         if (r < 0) { /* its record stays: whoever comes next, or the release, still knows that it is held */
@@ -502,7 +555,7 @@ static void adopt(const struct hr_state *state, void *userdata)
                 return;
         }
         (void)hr_state_remove(m->runtime_dir, state->id);
-        hr_manager_say(m, "info", "%s (%s) ended while headroomd was down", state->id, state->name);
+        tell_unseen(m, state);
 }
 
 static int add_sources(struct hr_manager *m)

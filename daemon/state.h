@@ -51,6 +51,7 @@ struct hr_state {
         /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */
         uint64_t own_limit_bytes;
         struct hr_placement placement;
+        const char *command; /* for the record of jobs, borrowed; NULL: not known. Not in the file */
 };
 
 /* Makes DIR/jobs/ID, whole or not at all. *ret_fd: for hr_state_arm. */

@@ -142,6 +142,7 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         state.own_limit_bytes = c->has_limit ? c->limit_bytes : HR_BYTES_NONE;
         state.placement = a->placement;
         state.limit_max_bytes = HR_BYTES_NONE;
+        state.command = c->peer_command;
         state.armed = HR_ARMED_NOTHING;
         state.armed.limit = c->has_limit && a->placement.owned;
         state.armed.retried = c->retried;

@@ -71,6 +71,8 @@ same_keys 'Cm status' status
 same_keys 'Cm limit' limit work
 same_keys 'Cm events' events
 same_keys 'Cm why' why work
+same_keys 'Cm history' history
+same_keys 'Cm advise' advise ended
 same_keys 'Cm doctor' doctor
 same_keys 'Cm metrics' metrics
 same_keys 'Cm drill' drill --limit 16M

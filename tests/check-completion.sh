@@ -55,6 +55,11 @@ offers '!j1' headroom resume j1 ''
 offers j1 headroom policy set ''
 offers list headroom policy ''
 offers channel headroom run --checkpoint c
+offers auto headroom run --limit a
+offers '!auto' headroom attach --limit a
+offers own_limit headroom history --outcome own
+offers yesterday headroom history --since y
+offers --html headroom why --
 offers run headroom help ''
 offers --output headroom record j1 --o
 offers 1s headroom record j1 --interval ''

@@ -16,7 +16,7 @@ _headroom() {
 		case ${COMP_WORDS[i]} in
 		--) # what follows is the job's own command
 			[[ $verb == run ]] && { _headroom_command $((i + 1)); return; } ;;
-		--socket | --name | --limit | --policy | --checkpoint | --output | --interval) ((i++)) ;;
+		--socket | --name | --limit | --policy | --checkpoint | --output | --interval | --since | --until | --user | --outcome | --html) ((i++)) ;;
 		-*) ;;
 		*) if [[ ! $verb ]]; then verb=${COMP_WORDS[i]} at=$i; elif [[ $verb == run ]]; then
 			_headroom_command "$i"
@@ -28,8 +28,18 @@ _headroom() {
 	case $before in
 	--policy) choices=$(_headroom_policies) ;;
 	--checkpoint) choices='channel signal:USR1 signal:B:USR1 hook:/ none' ;;
-	--limit) choices='80% max' ;;
 	--interval) choices='100ms 1s 10s 1min' ;;
+	--limit) choices='80% max'; [[ $verb == run ]] && choices+=' auto' ;;
+	--since | --until) choices='today yesterday 1h 1d 7d' ;;
+	--outcome) choices='finished failed memory_error interrupted killed own_limit host_full signal ended unseen detached' ;;
+	--user)
+		mapfile -t COMPREPLY < <(compgen -u -- "$word")
+		return
+		;;
+	--html)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
 	--name) return ;;
 	--socket | --output)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -57,7 +67,11 @@ _headroom() {
 				*) choices='list show set check' ;;
 				esac
 				;;
-			attach | doctor | drill | metrics) ;;
+			attach | doctor | drill | metrics | history) ;;
+			advise)
+				mapfile -t COMPREPLY < <(compgen -c -- "$word")
+				return
+				;;
 			*) ((COMP_CWORD == at + 1)) && choices=$(_headroom_jobs) ;;
 			esac
 		fi

@@ -50,6 +50,7 @@ struct hr_bus {
                 *metrics_timer;
         struct hr_peers peers;
         struct hr_service *service;
+        struct hr_archive *archive; /* NULL: no record is kept */
         struct hr_liaison *liaison; /* NULL: the jobs' socket could not be made, which was said */
 
         sd_bus *system;
@@ -390,6 +391,12 @@ int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, st
         b->peers.gone = on_gone;
         b->peers.user = b->user;
 
+        if (options->record_directory) {
+                r = hr_archive_new(b->event, options->record_directory, &b->archive);
+                if (r < 0)
+                        return r;
+                hr_service_archive(b->service, b->archive);
+        }
         b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (b->stop_fd < 0)
                 return -errno;
@@ -411,6 +418,7 @@ struct hr_bus *hr_bus_stop(struct hr_bus *b)
                         abort(); /* an eventfd of our own that has never been written */
                 pthread_join(b->thread, NULL);
         }
+        hr_archive_free(b->archive);
         hr_liaison_free(b->liaison);
         sd_event_source_disable_unref(b->listen);
         sd_event_source_disable_unref(b->resume_accept);

@@ -17,6 +17,7 @@ struct hr_bus_options {
         const char *proc_path;   /* "/proc" or the fixture's */
         const char *cgroup_path; /* mount point of the memory-bearing hierarchy, "" where there is none */
         const char *memory_controller; /* "memory" on v1; NULL on v2: for hr_parse_proc_cgroup */
+        const char *record_directory;  /* where the record of jobs is; NULL: none is kept */
         uint32_t events_kept;
         uint64_t host_total_bytes;
         uint32_t metrics_jobs;          /* series of single jobs, at most */

@@ -44,6 +44,16 @@
  * - Metrics(b openmetrics) -> s text
  *       for Prometheus, in its own text format or in OpenMetrics: sums that anybody may see, and single jobs
  *       that the caller may
+ * - Record(s job) -> HR_BUS_RECORD_STRUCT, a HR_BUS_POINT_STRUCT, a HR_BUS_DEED_STRUCT
+ *       what became of an ended job, by its id or (the newest of that) name: its row, its curve, its events
+ * - History(t since, t until, s user, s name, s outcome, u count) -> a HR_BUS_RECORD_STRUCT
+ *       ended jobs that the caller may see, the newest first, that ended since <= end < until (realtime
+ *       microseconds); "": any; at most `count` of them, and never above HR_BUS_HISTORY_MAX
+ * - Advise(s name, s command) -> t limit, t p95, t most, u runs, u lower_bounds, b lower_bound, s sure, b
+ * by_name the limit to ask for next time, from the runs of that command line, or where there are none of that
+ * name
+ * - Ended(s job, x exit_status, x signal) -> ()
+ *       by `run`, to its record: how the first process of a job of the caller's ended; -1, 0: not known, none
  * - Subscribe() -> ()
  *       from now on Event signals come to this peer
  * - Follow(s job) -> ()
@@ -80,6 +90,19 @@
 
 /* kind, pid (0: of all, or of several), bytes (HR_BYTES_NONE: not known), name */
 #define HR_BUS_PART_STRUCT "(suts)"
+
+/* job, name, command, user, uid, kind, cgroup, unit, policy, start, end, limit, peak, peak_is_lower_bound,
+ * peak_source, outcome, exit_status (-1: not known), signal (0: none), reason, held_by, stage (the furthest),
+ * events_left_out. What each word may be: tell/record.h */
+#define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssst"
+#define HR_BUS_RECORD_STRUCT "(" HR_BUS_RECORD_FIELDS ")"
+#define HR_BUS_HISTORY_MAX 500
+
+/* time, used, cache, limit */
+#define HR_BUS_POINT_STRUCT "(tttt)"
+
+/* time, stage, previous_stage, action, outcome, reason, used, limit */
+#define HR_BUS_DEED_STRUCT "(tssssstt)"
 
 #define HR_BUS_ERROR_NO_SUCH_JOB "org.headroom.Error.NoSuchJob"      /* client exit 4 */
 #define HR_BUS_ERROR_NOT_PERMITTED "org.headroom.Error.NotPermitted" /* client exit 5 */

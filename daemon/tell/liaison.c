@@ -11,7 +11,7 @@
  * What holds the memory is asked when a job gets its notice and before its checkpoint, and for whoever calls
  * `Why`; the answer becomes one sentence, which is kept to be said again when the job is held, for then it
  * can't answer. The names of variables and files in it are the owner's: it goes to subscribers that may see
- * the job, never to the recorder.
+ * the job, and into its record, which is for the same eyes; never into the journal.
  */
 
 #define WHY_USEC (3 * HR_USEC_PER_SEC) /* a person waits */
@@ -164,6 +164,10 @@ static void heard_why(struct hr_liaison *l, const struct hr_channel_answer *a)
         if (!worth || !card)
                 return;
         keep_said(l, a->job, text);
+        struct hr_told told = {.kind = HR_TOLD_HOLDER, .uid = card->uid, .exit_status = -1};
+        memcpy(told.job, card->id, sizeof(told.job));
+        memcpy(told.text, text, sizeof(told.text));
+        hr_exchange_told(l->exchange, &told);
         if (!asked_by_person)
                 tell_sentence(l, card, text);
 }

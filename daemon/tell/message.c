@@ -309,6 +309,80 @@ int hr_message_reply_breakdown(sd_bus_message *call, const struct hr_breakdown *
         return r < 0 ? r : hr_message_send_array(reply);
 }
 
+static int append_record(sd_bus_message *reply, const struct hr_record_row *row)
+{
+        const char *raw[] = {
+                row->name, row->command, row->user, row->cgroup, row->unit, row->reason, row->held_by};
+        char *owned[ELEMENTSOF(raw)] = {NULL};
+        const char *text[ELEMENTSOF(raw)];
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(raw); i++) {
+                text[i] = hr_message_text(raw[i], &owned[i]);
+                if (!text[i])
+                        r = -ENOMEM;
+        }
+        if (r >= 0)
+                r = sd_bus_message_append(reply, HR_BUS_RECORD_STRUCT, row->job, text[0], text[1], text[2],
+                        (uint32_t)row->uid, row->kind, text[3], text[4], row->policy, row->start_usec,
+                        row->end_usec, row->limit_bytes, row->peak_bytes, (int)row->censored,
+                        row->peak_source, row->outcome, row->exit_status, row->signal, text[5], text[6],
+                        row->stage, row->left_out_count);
+        for (size_t i = 0; i < ELEMENTSOF(owned); i++)
+                free(owned[i]);
+        return r;
+}
+
+int hr_message_reply_history(sd_bus_message *call, const struct hr_record_row *rows, size_t count)
+{
+        HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r = begin_array(call, HR_BUS_RECORD_STRUCT, &reply);
+
+        for (size_t i = 0; i < count && r >= 0; i++)
+                r = append_record(reply, &rows[i]);
+        return r < 0 ? r : hr_message_send_array(reply);
+}
+
+static int append_deed(sd_bus_message *reply, const struct hr_record_event_row *e)
+{
+        _free_ char *owned = NULL;
+        const char *reason = hr_message_text(e->reason, &owned);
+
+        return reason ? sd_bus_message_append(reply, HR_BUS_DEED_STRUCT, e->time_usec, e->stage,
+                                e->previous_stage, e->action, e->outcome, reason, e->used_bytes,
+                                e->limit_bytes)
+                      : -ENOMEM;
+}
+
+int hr_message_reply_story(sd_bus_message *call, const struct hr_record_story *story)
+{
+        HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r = sd_bus_message_new_method_return(call, &reply);
+
+        if (r >= 0)
+                r = append_record(reply, &story->row);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', HR_BUS_POINT_STRUCT);
+        for (size_t i = 0; i < story->point_count && r >= 0; i++)
+                r = sd_bus_message_append(reply, HR_BUS_POINT_STRUCT, story->points[i].time_usec,
+                        story->points[i].used_bytes, story->points[i].cache_bytes,
+                        story->points[i].limit_bytes);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', HR_BUS_DEED_STRUCT);
+        for (size_t i = 0; i < story->event_count && r >= 0; i++)
+                r = append_deed(reply, &story->events[i]);
+        return r < 0 ? r : hr_message_send_array(reply);
+}
+
+int hr_message_reply_advice(sd_bus_message *call, const struct hr_advice *a, bool by_name)
+{
+        return sd_bus_reply_method_return(call, "tttuubsb", a->limit_bytes, a->p95_bytes, a->most_bytes,
+                a->run_count, a->lower_bound_count, (int)a->is_lower_bound, hr_advise_sure_name(a->sure),
+                (int)by_name);
+}
+
 int hr_message_append_event(sd_bus_message *message, const struct hr_event *e, bool as_struct)
 {
         _free_ char *owned_name = NULL, *owned_reason = NULL, *owned_hint = NULL;

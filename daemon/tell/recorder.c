@@ -14,6 +14,7 @@
 #include "fd.h"
 #include "tell/journal.h"
 #include "tell/metrics.h"
+#include "tell/record.h"
 #include "tell/terminal.h"
 
 /*
@@ -25,7 +26,7 @@
  * the minute. A full table forgets the oldest entry.
  */
 
-#define STACK_BYTES (256 * 1024)
+#define STACK_BYTES (512 * 1024) /* SQLite wants more than the rest */
 #define QUIET_USEC (60 * HR_USEC_PER_SEC)
 #define SAID_MAX 128 /* chosen, not tuned */
 #define STOP_SECONDS 2
@@ -41,6 +42,8 @@ struct hr_recorder {
         bool tell_terminals;
         char metrics_file[256];
         int metrics_error; /* of the last write, which was said; 0: it went well */
+        struct hr_record_options record_options;
+        struct hr_record *record; /* NULL: none is kept */
         pthread_t thread;
         bool started;
         int stop_fd;
@@ -134,7 +137,41 @@ static void store_page(struct hr_recorder *r)
         r->metrics_error = error;
 }
 
-static void drain(struct hr_recorder *r)
+static uint64_t realtime_usec(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * HR_USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000U;
+}
+
+static void say_of_record(int priority, const char *text, void *userdata HR_UNUSED)
+{
+        hr_journal_line(priority, "%s", text);
+}
+
+/* What came for the record before the next event. */
+static void drain_record(struct hr_recorder *r)
+{
+        struct hr_birth *birth;
+        struct hr_point point;
+        struct hr_told told;
+
+        while ((birth = hr_exchange_next_birth(r->exchange))) {
+                if (r->record)
+                        hr_record_birth(r->record, birth);
+                hr_birth_free(birth);
+        }
+        while (hr_exchange_next_point(r->exchange, &point))
+                if (r->record)
+                        hr_record_point(r->record, &point);
+        while (hr_exchange_next_told(r->exchange, &told))
+                if (r->record)
+                        hr_record_told(r->record, &told);
+}
+
+/* Returns after how long to drain again though nothing woke us, or HR_USEC_NEVER. */
+static uint64_t drain(struct hr_recorder *r)
 {
         uint64_t dropped_count;
         struct hr_event event;
@@ -142,14 +179,19 @@ static void drain(struct hr_recorder *r)
 
         while (hr_exchange_next_line(r->exchange, &line))
                 hr_journal_line(line.priority, "%s", line.text);
-        while (hr_exchange_next_record(r->exchange, &event))
+        while (drain_record(r), hr_exchange_next_record(r->exchange, &event)) {
+                drain_record(r); /* its birth was there before it */
+                if (r->record)
+                        hr_record_event(r->record, &event);
                 record(r, &event, now_usec());
+        }
         dropped_count = hr_exchange_take_dropped(r->exchange, true);
         if (dropped_count > 0)
                 hr_journal_line(LOG_WARNING,
                         "%llu events were not recorded: they came faster than they could be written.",
                         (unsigned long long)dropped_count);
         store_page(r);
+        return r->record ? hr_record_commit(r->record, realtime_usec()) : HR_USEC_NEVER;
 }
 
 static void *run(void *userdata)
@@ -160,19 +202,25 @@ static void *run(void *userdata)
                 {.fd = r->stop_fd, .events = POLLIN},
         };
 
+        uint64_t pause = HR_USEC_NEVER;
+
         pthread_setname_np(pthread_self(), "headroom-record");
+        if (r->record_options.directory && hr_record_new(&r->record_options, &r->record) < 0)
+                hr_journal_line(LOG_ERR, "no record of jobs is kept: out of memory");
         while (!(fds[1].revents & POLLIN)) {
                 uint64_t now = now_usec(), next = settle(r, now, false);
-                int timeout_ms = next == HR_USEC_NEVER ? -1 : (int)(hr_sub(next, now) / HR_USEC_PER_MSEC + 1);
+                uint64_t wait = MIN(pause, next == HR_USEC_NEVER ? HR_USEC_NEVER : hr_sub(next, now));
+                int timeout_ms = wait == HR_USEC_NEVER ? -1 : (int)(wait / HR_USEC_PER_MSEC + 1);
 
                 if (poll(fds, ELEMENTSOF(fds), timeout_ms) < 0 && errno != EINTR)
                         break;
-                drain(r);
+                pause = drain(r);
         }
         drain(r);
         settle(r, now_usec(), true);
         if (r->metrics_file[0])
                 (void)unlink(r->metrics_file); /* figures of a daemon that is gone would be read for ever */
+        r->record = hr_record_free(r->record);
         return NULL;
 }
 
@@ -217,6 +265,11 @@ int hr_recorder_start(
         r->exchange = x;
         r->tell_terminals = options->tell_terminals;
         snprintf(r->metrics_file, sizeof(r->metrics_file), "%s", options->metrics_file);
+        r->record_options = (struct hr_record_options){.directory = options->directory,
+                .proc_path = options->proc_path,
+                .age_usec = options->record_age_usec,
+                .size_bytes = options->record_size_bytes,
+                .say = say_of_record};
         error = start_thread(r);
         if (error < 0)
                 return error;
@@ -240,7 +293,9 @@ struct hr_recorder *hr_recorder_stop(struct hr_recorder *r)
                 if (pthread_timedjoin_np(r->thread, NULL, &until) != 0) {
                         pthread_cancel(
                                 r->thread); /* it waits for a full journal: that is where it is cancelled */
-                        pthread_join(r->thread, NULL);
+                        until.tv_sec += STOP_SECONDS;
+                        if (pthread_timedjoin_np(r->thread, NULL, &until) != 0)
+                                return r; /* it waits for a disk, which nothing ends */
                 }
         }
         hr_close(r->stop_fd);

@@ -33,6 +33,7 @@ struct hr_service {
         struct hr_view view;
 
         struct hr_pending *pending;
+        struct hr_archive *archive; /* borrowed; NULL: there is no record */
         struct hr_liaison *liaison; /* borrowed; NULL: the jobs' socket is not served */
         uint32_t metrics_jobs;
         uint64_t start_usec;   /* CLOCK_REALTIME */
@@ -483,6 +484,74 @@ static int method_events(
         return r < 0 ? r : hr_message_send_array(reply);
 }
 
+/* ---- methods about jobs that have ended ---- */
+
+static int ask_archive(struct hr_service *s, struct hr_peer *p, struct hr_archive_request *request,
+        sd_bus_message *m, sd_bus_error *e)
+{
+        int r = -EOPNOTSUPP;
+
+        request->uid = p->caller.uid;
+        request->admin = p->caller.admin;
+        if (s->archive)
+                r = hr_archive_ask(s->archive, request, m);
+        if (r == -EBUSY)
+                return hr_message_set_error(e, r, "Too many wait for such an answer; try again.");
+        if (r == -EOPNOTSUPP)
+                return hr_message_set_error(
+                        e, r, "No record of jobs is kept: the daemon's journal says why.");
+        return r;
+}
+
+static int method_record(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        struct hr_archive_request request = {.question = HR_ARCHIVE_STORY};
+        int r = sd_bus_message_read(m, "s", &request.word);
+
+        return r < 0 ? r : ask_archive(s, p, &request, m, e);
+}
+
+static int method_history(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        struct hr_archive_request request = {.question = HR_ARCHIVE_HISTORY};
+        int r = sd_bus_message_read(m, "ttsssu", &request.since_usec, &request.until_usec, &request.user,
+                &request.name, &request.outcome, &request.count_max);
+
+        if (r < 0)
+                return r;
+        request.count_max = MIN(request.count_max, (uint32_t)HR_BUS_HISTORY_MAX);
+        return ask_archive(s, p, &request, m, e);
+}
+
+static int method_advise(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        struct hr_archive_request request = {.question = HR_ARCHIVE_ADVICE};
+        int r = sd_bus_message_read(m, "ss", &request.name, &request.command);
+
+        return r < 0 ? r : ask_archive(s, p, &request, m, e);
+}
+
+/* Whether the job is the caller's, the record knows: its card may be gone by now. */
+static int method_ended(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        struct hr_told told = {.kind = HR_TOLD_EXIT, .uid = p->caller.uid, .admin = p->caller.admin};
+        int64_t status, number;
+        const char *job;
+        int r;
+
+        r = sd_bus_message_read(m, "sxx", &job, &status, &number);
+        if (r < 0)
+                return r;
+        if (!hr_units_is_job_id(job) || strlen(job) >= sizeof(told.job) || status < -1 || status > 255 ||
+                number < 0 || number > 64)
+                return hr_message_set_error(e, -EINVAL, NULL);
+        snprintf(told.job, sizeof(told.job), "%s", job);
+        told.exit_status = (int32_t)status;
+        told.signal = (int32_t)number;
+        hr_exchange_told(s->exchange, &told);
+        return hr_message_reply_empty(m);
+}
+
 static int method_subscribe(
         struct hr_service *s HR_UNUSED, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e HR_UNUSED)
 {
@@ -511,6 +580,10 @@ static const struct {
         {"Why", method_why},
         {"Breakdown", method_breakdown},
         {"Metrics", method_metrics},
+        {"Record", method_record},
+        {"History", method_history},
+        {"Advise", method_advise},
+        {"Ended", method_ended},
         {"Subscribe", method_subscribe},
         {"Follow", method_follow},
 };
@@ -564,6 +637,10 @@ const sd_bus_vtable hr_service_vtable[] = {
         METHOD("Why", "s", "a" HR_BUS_HOLDER_STRUCT "ttuus"),
         METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT),
         METHOD("Metrics", "b", "s"),
+        METHOD("Record", "s", HR_BUS_RECORD_STRUCT "a" HR_BUS_POINT_STRUCT "a" HR_BUS_DEED_STRUCT),
+        METHOD("History", "ttsssu", "a" HR_BUS_RECORD_STRUCT),
+        METHOD("Advise", "ss", "tttuubsb"),
+        METHOD("Ended", "sxx", ""),
         METHOD("Subscribe", "", ""),
         METHOD("Follow", "s", ""),
         SD_BUS_SIGNAL("Event", HR_BUS_EVENT_FIELDS, 0),
@@ -624,6 +701,11 @@ int hr_service_new(struct hr_exchange *x, const struct hr_bus_options *options, 
         }
         *ret = s;
         return 0;
+}
+
+void hr_service_archive(struct hr_service *s, struct hr_archive *archive)
+{
+        s->archive = archive;
 }
 
 void hr_service_consult(struct hr_service *s, struct hr_liaison *liaison)

@@ -6,6 +6,7 @@
  * answer back, and the events that are kept. Bus thread only.
  */
 
+#include "tell/archive.h"
 #include "tell/bus.h"
 #include "tell/liaison.h"
 #include "tell/metrics.h"
@@ -25,6 +26,8 @@ extern const sd_bus_vtable hr_service_vtable[]; /* its userdata is a struct hr_p
 /* What Metrics answers to that caller (NULL: all may be seen), to be freed; NULL for want of memory. */
 char *hr_service_metrics(struct hr_service *s, const struct hr_caller *caller, enum hr_metrics_format format);
 /* Why is answered by it; before the first call. */
+/* Record, History and Advise are answered by it; the same. */
+void hr_service_archive(struct hr_service *s, struct hr_archive *archive);
 void hr_service_consult(struct hr_service *s, struct hr_liaison *liaison);
 void hr_service_answer(struct hr_service *s); /* sends the answers that have come */
 void hr_service_keep(struct hr_service *s, const struct hr_event *event); /* for Events() */

@@ -98,7 +98,9 @@ struct hr_config {
         uint32_t events_kept;
         char metrics_file[256]; /* "": none is written */
         uint64_t metrics_interval_usec;
-        uint32_t metrics_jobs; /* series of single jobs, at most */
+        uint32_t metrics_jobs;      /* series of single jobs, at most */
+        uint64_t record_age_usec;   /* HR_USEC_NEVER: whatever its age */
+        uint64_t record_size_bytes; /* of the record of ended jobs */
         /* [host] */
         bool host_guard;
         uint64_t host_reserve_bytes; /* the host counts as full when only this is left */

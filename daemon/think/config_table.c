@@ -60,6 +60,10 @@ static const struct hr_config_key keys[] = {
                 "How often that file is written."),
         DAEMON("metrics_jobs", metrics_jobs, count, 0, 1000, "0",
                 "Jobs with metrics of their own, those that use most; 0: sums alone."),
+        DAEMON("record_age", record_age_usec, time, HOUR, NEVER, "90d",
+                "How long the record of an ended job is kept, for headroom why, history and advise."),
+        DAEMON("record_size", record_size_bytes, size, HR_MIB, 1024 * HR_GIB, "256M",
+                "How large the record of ended jobs may grow; the oldest goes first."),
 
         HOST("guard", host_guard, yesno, 0, 1, "yes",
                 "Put the jobs through their ladder when the host itself runs out of memory."),

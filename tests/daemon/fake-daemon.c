@@ -371,6 +371,87 @@ static int method_events(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
         return r;
 }
 
+/* One job has ended: "j90", called "ended". Its reason and command are as hostile as may be. */
+static int append_record(sd_bus_message *m)
+{
+        return sd_bus_message_append(m, HR_BUS_RECORD_STRUCT, "j90", "ended",
+                "python3 '<script>alert(1)</script>.py'", "ana", (uint32_t)1000, "cgroup2", "/a", "",
+                "observe", (uint64_t)1700000000000000, (uint64_t)1700000600000000, (uint64_t)400 << 20,
+                (uint64_t)399 << 20, 1, "kernel", "own_limit", (int64_t)-1, (int64_t)9,
+                "\"><img src=x onerror=y>\033[31m", "frames & <b> holds 390 MiB", "trim", (uint64_t)0);
+}
+
+static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
+{
+        const char *member = sd_bus_message_get_member(m), *word, *more, *outcome;
+        sd_bus_message *reply = NULL;
+        uint64_t since, until;
+        uint32_t count;
+        int r;
+
+        if (strcmp(member, "History") == 0) {
+                r = sd_bus_message_read(m, "ttsssu", &since, &until, &word, &more, &outcome, &count);
+                if (r >= 0)
+                        printf("History since=%" PRIu64 " until=%" PRIu64 " user=%s name=%s outcome=%s\n",
+                                since, until, word, more, outcome);
+        } else {
+                r = sd_bus_message_read(m, "s", &word);
+                if (r >= 0 && strcmp(word, "j90") != 0 && strcmp(word, "ended") != 0)
+                        return sd_bus_error_set(error, HR_BUS_ERROR_NO_SUCH_JOB, "There is no such job.");
+        }
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0 && strcmp(member, "History") == 0) {
+                r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
+                if (r >= 0)
+                        r = append_record(reply);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(reply);
+        } else if (r >= 0) {
+                r = append_record(reply);
+                if (r >= 0)
+                        r = sd_bus_message_append(reply, "a" HR_BUS_POINT_STRUCT "a" HR_BUS_DEED_STRUCT, 3,
+                                (uint64_t)1700000000000000, (uint64_t)10 << 20, (uint64_t)0,
+                                (uint64_t)400 << 20, (uint64_t)1700000300000000, (uint64_t)300 << 20,
+                                (uint64_t)50 << 20, (uint64_t)400 << 20, (uint64_t)1700000600000000,
+                                (uint64_t)399 << 20, (uint64_t)0, (uint64_t)400 << 20, 2,
+                                (uint64_t)1700000300000000, "notice", "ok", "notice", "done", "it <fills>",
+                                (uint64_t)300 << 20, (uint64_t)400 << 20, (uint64_t)1700000600000000, "ok",
+                                "notice", "end", "lost", "the kernel's \"OOM\" killer", (uint64_t)399 << 20,
+                                (uint64_t)400 << 20);
+        }
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        sd_bus_message_unref(reply);
+        return r;
+}
+
+static int method_advise(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
+{
+        const char *name, *command;
+        int r = sd_bus_message_read(m, "ss", &name, &command);
+
+        if (r < 0)
+                return r;
+        printf("Advise name=%s command=%s\n", name, command);
+        if (strcmp(name, "ended") != 0)
+                return sd_bus_error_set(error, HR_BUS_ERROR_NO_SUCH_JOB, "No run of it is on record.");
+        return sd_bus_reply_method_return(m, "tttuubsb", (uint64_t)480 << 20, (uint64_t)399 << 20,
+                (uint64_t)399 << 20, (uint32_t)7, (uint32_t)1, 0, "medium", 1);
+}
+
+static int method_ended(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error HR_UNUSED)
+{
+        const char *job;
+        int64_t status, number;
+        int r = sd_bus_message_read(m, "sxx", &job, &status, &number);
+
+        if (r < 0)
+                return r;
+        printf("Ended job=%s status=%" PRId64 " signal=%" PRId64 "\n", job, status, number);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 static int method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         bool is_follow = strcmp(sd_bus_message_get_member(m), "Follow") == 0;
@@ -405,6 +486,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Why", "s", "a" HR_BUS_HOLDER_STRUCT "ttuus", method_why, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT, method_why, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Events", "u", "a" HR_BUS_EVENT_STRUCT, method_events, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Record", "s", HR_BUS_RECORD_STRUCT "a" HR_BUS_POINT_STRUCT "a" HR_BUS_DEED_STRUCT,
+                method_record, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD(
+                "History", "ttsssu", "a" HR_BUS_RECORD_STRUCT, method_record, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Advise", "ss", "tttuubsb", method_advise, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Ended", "sxx", "", method_ended, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Subscribe", "", "", method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Follow", "s", "", method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL("Event", HR_BUS_EVENT_FIELDS, 0),

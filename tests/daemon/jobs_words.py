@@ -191,7 +191,7 @@ def no_such_job(s):
     run.wait()
     for word in ("analysis", "j1"):
         status, _, err = wait_until("it is gone", lambda w=word: (got := s.client("status", w))[0] == 4 and got)
-        check("it has ended", "it has ended" in err and "headroom events j1" in err, err)
+        check("it has ended", "it has ended" in err and "headroom why j1" in err, err)
 
 
 @scenario("process")

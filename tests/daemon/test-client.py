@@ -621,6 +621,47 @@ def record_refused(fake):
 # ---- run ----
 
 
+def ended_jobs(fake):
+    """why of an ended job, its page, history and advise: what is asked, and that nothing hostile comes out whole."""
+    status, out, err = fake.client("why", "ended")
+    same("why", (status, err), (0, ""))
+    for wanted in ("j90 (ended): killed by the kernel at its own limit", "at least 399 MiB of 400 MiB",
+                   "frames & <b> holds", "headroom run --limit 600M -- python3 '<script>alert(1)</script>.py'",
+                   "--policy default", "22:18:20"):
+        check(f"why says {wanted}", wanted in out, out)
+    check("harmless", "\033" not in out, out)
+    story = json.loads(fake.client("why", "j90", "--json")[1])[0]
+    same("raw numbers", (story["peak_bytes"], story["limit_bytes"], story["signal"], story["exit_status"]),
+         (399 << 20, 400 << 20, 9, None))
+    same("curve", [sample["used_bytes"] >> 20 for sample in story["samples"]], [10, 300, 399])
+    same("times", (story["start"], story["events"][0]["time"]),
+         ("2023-11-14T22:13:20.000000Z", "2023-11-14T22:18:20.000000Z"))
+    same("none such", fake.client("why", "j91")[0], EXIT["no job"])
+    same("page", fake.client("why", "ended", "--html", "page.html")[0], 0)
+    with open(os.path.join(fake.directory, "page.html"), encoding="utf-8") as file:
+        page = file.read()
+    for unwanted in ("<script", "<img", "<b> holds", "<fills>", "\033", "http:", "https:"):
+        check(f"the page has no {unwanted}", unwanted not in page, page)
+    for wanted in ("&lt;script&gt;", "&quot;&gt;&lt;img", "class=cache", "class=band", ">notice<"):
+        check(f"the page has {wanted}", wanted in page, page)
+    same("no place", fake.client("why", "ended", "--html", "/nowhere/x")[0], 1)
+    same("history", fake.client("history", "--user", "ana", "--name", "ended", "--outcome", "own_limit", "--since",
+                                "2023-11-14T22:13:20Z", "--until", "2023-11-15T00:00Z")[0], 0)
+    same("asked", fake.called("History"), ["History since=1700000000000000 until=1700006400000000 user=ana name=ended "
+                                           "outcome=own_limit"])
+    for words in (("--since", "yesterdy"), ("--since", "2023-02-31"), ("--outcome", "faild"), ("a",)):
+        same(words, fake.client("history", *words)[0], EXIT["usage"])
+    out = fake.client("advise", "ended")[1]
+    check("advise", out.startswith("480 MiB: 1.2 x") and "7 runs, 1 of them cut off; sure: medium" in out, out)
+    same("nothing", fake.client("advise", "--", "python3", "it's.py", "--quick")[0], EXIT["no job"])
+    same("asked so", fake.called("Advise name=it"), ["Advise name=it_s command=python3 'it'\"'\"'s.py' --quick"])
+    status, _, err = fake.client("run", "--limit", "auto", "--", "true")
+    same("auto: nothing to go by", (status, "give it a limit" in err, fake.called("Run ")), (125, True, []))
+    same("auto", fake.client("run", "--limit", "auto", "--name", "ended", "--", "sh", "-c", "exit 3")[0], 3)
+    check("its limit", f"limit={480 << 20} " in fake.called("Run ")[0], fake.calls)
+    same("its end is told", fake.called("Ended"), ["Ended job=j1 status=3 signal=0"])
+
+
 def run_statuses(fake):
     """run returns the job's own status, and says why where there is none."""
     for name, words, status in [("done", ["true"], 0), ("failed", ["sh", "-c", "exit 7"], 7),
@@ -641,7 +682,7 @@ def run_request(fake):
                                    "--fuse", "sh", "-c", "echo in", "x")
     same("output", (status, out, err), (0, "in\n", "headroom: limit 512M = 536870912 bytes\n"))
     wanted = (r"^Run pid=\d+ name=sh limit=536870912 policy=batch checkpoint=signal:USR1 fuse=1 "
-              r"detached=0 command=sh -c echo in x$")
+              r"detached=0 command=sh -c 'echo in' x$")
     check("request", re.search(wanted, fake.called("^Run")[0]), fake.calls)
     with open(os.path.join(fake.directory, "my analysis.v2.py"), "w", encoding="ascii") as file:
         file.write("pass")
@@ -986,6 +1027,7 @@ def terminal_hangs_up(fake):
 SCENARIOS = [
     exit_statuses, unreachable, unreachable_hints, no_more_connections, status_views, limits, deeds, metrics, drill, top_once, top_keys, top_lasts, policy_check, help_texts, events,
     record, record_refused,
+    ended_jobs,
     run_statuses, run_request, run_inherits, run_in_pipes, run_signals, run_in_background, run_events,
     run_without_daemon, run_detached, run_subreaper, terminal_line, terminal_ctrl_c, terminal_ctrl_z,
     terminal_ctrl_z_held,

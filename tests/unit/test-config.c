@@ -100,6 +100,8 @@ static void test_defaults(void **state HR_UNUSED)
         assert_int_equal(c->fill_rate_bytes_per_second, 4 * HR_GIB);
         assert_true(c->lock_memory && c->tell_terminals && c->host_guard);
         assert_int_equal(c->events_kept, 1024);
+        assert_int_equal(c->record_age_usec, 90 * 24 * 3600 * HR_USEC_PER_SEC);
+        assert_int_equal(c->record_size_bytes, 256 * HR_MIB);
         assert_int_equal(c->host_reserve_bytes, HOST_BYTES / 50);
         assert_true(c->limit_cap_bytes == HR_BYTES_NONE);
         assert_int_equal(c->match_count, 0);

@@ -29,10 +29,10 @@ host_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 packages=(
 	systemd systemd-sysv dbus dbus-user-session libpam-systemd udev linux-image-cloud-amd64
 	python3 python3-numpy criu procps util-linux strace
-	"$cgroup_library" libinih1
+	"$cgroup_library" libinih1 libsqlite3-0
 )
 # A program built here runs in a guest of the same suite only; in another it is built in the guest.
-[ "$suite" = "$host_suite" ] || packages+=(gcc libc6-dev make pkg-config libsystemd-dev libcgroup-dev libinih-dev libncurses-dev)
+[ "$suite" = "$host_suite" ] || packages+=(gcc libc6-dev make pkg-config libsystemd-dev libcgroup-dev libinih-dev libsqlite3-dev libncurses-dev)
 
 # A second image has a name of its own, so that neither replaces the other.
 name=$suite

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "page.h"
+
+/*
+ * HTML and SVG without a script, a font or a picture of somebody else's: it can be mailed. Everything that
+ * came from outside goes through `text`. The page may load nothing, and says so to the browser
+ * (Content-Security- Policy), in case something was overlooked.
+ *
+ * The drawing: use as a line over an area, cache as a hatched area on top of it, the limit as a dashed line;
+ * below, the stages as bands, each with a pattern and its name, and what was done as numbered marks, which
+ * the table beneath explains. Colours follow the reader's light or dark; nothing is told by colour alone.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "output.h"
+#include "story.h"
+#include "text.h"
+#include "think/sample.h"
+#include "think/units.h"
+
+/* Of the drawing, in its own units; a phone shows it 360 wide. */
+#define WIDTH 720
+#define LEFT 110
+#define RIGHT 710
+#define TOP 24
+#define BOTTOM 260
+#define BAND_TOP 290
+#define BAND_HEIGHT 26
+#define MARK_Y 278
+#define HEIGHT 350
+#define MARKS_MAX 40
+
+static void text(FILE *f, const char *t)
+{
+        _free_ char *safe = NULL;
+        size_t size = 0;
+        FILE *to = open_memstream(&safe, &size);
+
+        if (!to)
+                return;
+        hr_text_write_escaped(to, t, false);
+        if (fclose(to) != 0)
+                return;
+        for (const char *c = safe; *c; c++)
+                switch (*c) {
+                case '&':
+                        fputs("&amp;", f);
+                        break;
+                case '<':
+                        fputs("&lt;", f);
+                        break;
+                case '>':
+                        fputs("&gt;", f);
+                        break;
+                case '"':
+                        fputs("&quot;", f);
+                        break;
+                case '\'':
+                        fputs("&#39;", f);
+                        break;
+                default:
+                        fputc(*c, f);
+                }
+}
+
+/* ---- the scale ---- */
+
+struct scale {
+        uint64_t start_usec, span_usec, top_bytes;
+};
+
+static struct scale find_scale(const struct hr_call_story *s)
+{
+        struct scale c = {.start_usec = s->record.start_usec};
+        uint64_t end = s->record.end_usec, limit = s->record.limit_bytes, most = s->record.peak_bytes;
+
+        for (size_t i = 0; i < s->points.count; i++) {
+                const struct hr_call_point *p = &s->points.points[i];
+
+                c.start_usec = MIN(c.start_usec, p->time_usec);
+                end = MAX(end, p->time_usec);
+                most = MAX(most, p->used_bytes);
+        }
+        /* A limit far above says little, and would flatten the rest. */
+        if (limit != HR_BYTES_NONE && limit < 8 * MAX(most, HR_MIB))
+                most = MAX(most, limit);
+        c.top_bytes = MAX(hr_add(most, most / 10), HR_MIB);
+        c.span_usec = MAX(hr_sub(end, c.start_usec), 1U);
+        return c;
+}
+
+static double x_of(const struct scale *c, uint64_t usec)
+{
+        double at = (double)hr_sub(usec, c->start_usec) / (double)c->span_usec;
+        return LEFT + (RIGHT - LEFT) * MIN(at, 1.0);
+}
+
+static double y_of(const struct scale *c, uint64_t bytes)
+{
+        double at = (double)bytes / (double)c->top_bytes;
+        return BOTTOM - (BOTTOM - TOP) * MIN(at, 1.0);
+}
+
+/* ---- the drawing ---- */
+
+static void draw_grid(FILE *f, const struct scale *c)
+{
+        char words[HR_TEXT_SIZE_MAX];
+
+        for (unsigned i = 0; i <= 4; i++) {
+                uint64_t bytes = c->top_bytes / 4 * i;
+                double y = y_of(c, bytes);
+
+                fprintf(f,
+                        "<line class=grid x1=%d x2=%d y1=%.1f y2=%.1f /><text x=%d y=%.1f "
+                        "text-anchor=end>%s</text>\n",
+                        LEFT, RIGHT, y, y, LEFT - 6, y + 4, hr_units_format_bytes(words, bytes));
+        }
+        for (unsigned i = 0; i <= 4; i++) {
+                uint64_t usec = c->span_usec / 4 * i;
+
+                fprintf(f, "<text x=%.1f y=%d text-anchor=%s>%s</text>\n", x_of(c, c->start_usec + usec),
+                        HEIGHT - 8,
+                        i == 0   ? "start"
+                        : i == 4 ? "end"
+                                 : "middle",
+                        i == 0 ? "0" : hr_units_format_time(words, usec));
+        }
+}
+
+static void draw_area(FILE *f, const struct scale *c, const struct hr_call_list *points, bool cache)
+{
+        const struct hr_call_point *p = points->points;
+
+        fprintf(f, "<path class=%s d=\"M%.1f %.1f", cache ? "cache" : "used", x_of(c, p[0].time_usec),
+                cache ? y_of(c, p[0].used_bytes) : (double)BOTTOM);
+        for (size_t i = 0; i < points->count; i++)
+                fprintf(f, " L%.1f %.1f", x_of(c, p[i].time_usec),
+                        y_of(c, p[i].used_bytes + (cache ? p[i].cache_bytes : 0)));
+        if (cache)
+                for (size_t i = points->count; i-- > 0;)
+                        fprintf(f, " L%.1f %.1f", x_of(c, p[i].time_usec), y_of(c, p[i].used_bytes));
+        else
+                fprintf(f, " L%.1f %d", x_of(c, p[points->count - 1].time_usec), BOTTOM);
+        fputs(" Z\"/>\n", f);
+}
+
+static void draw_lines(FILE *f, const struct scale *c, const struct hr_call_list *points)
+{
+        const struct hr_call_point *p = points->points;
+        bool open = false;
+
+        fputs("<path class=line d=\"", f);
+        for (size_t i = 0; i < points->count; i++)
+                fprintf(f, "%c%.1f %.1f ", i == 0 ? 'M' : 'L', x_of(c, p[i].time_usec),
+                        y_of(c, p[i].used_bytes));
+        fputs("\"/>\n<path class=limit d=\"", f);
+        for (size_t i = 0; i < points->count; i++) { /* in steps: it is what it was until it is changed */
+                bool shown = p[i].limit_bytes != HR_BYTES_NONE && p[i].limit_bytes <= c->top_bytes;
+
+                if (shown && !open)
+                        fprintf(f, "M%.1f %.1f ", x_of(c, p[i].time_usec), y_of(c, p[i].limit_bytes));
+                else if (shown)
+                        fprintf(f, "H%.1f V%.1f ", x_of(c, p[i].time_usec), y_of(c, p[i].limit_bytes));
+                open = shown;
+        }
+        if (open)
+                fprintf(f, "H%d", RIGHT);
+        fputs("\"/>\n", f);
+}
+
+static void draw_band(FILE *f, const struct scale *c, const char *stage, uint64_t from, uint64_t to)
+{
+        int known = hr_stage_from_name(stage);
+        double x = x_of(c, from), wide = x_of(c, to) - x;
+
+        if (known <= HR_STAGE_OK || wide <= 0)
+                return;
+        wide = MAX(wide, 2.0);
+        fprintf(f,
+                "<rect class=band x=%.1f y=%d width=%.1f height=%d "
+                "fill=\"url(#s%d)\"><title>%s</title></rect>\n",
+                x, BAND_TOP, wide, BAND_HEIGHT, known, stage);
+        if (wide > 8 * (double)strlen(stage) + 6)
+                fprintf(f, "<text class=stage x=%.1f y=%d text-anchor=middle>%s</text>\n", x + wide / 2,
+                        BAND_TOP + BAND_HEIGHT / 2 + 4, stage);
+}
+
+/* Every stage that it was in, and a numbered mark for each thing that was done. */
+static void draw_deeds(FILE *f, const struct scale *c, const struct hr_call_story *s)
+{
+        const struct hr_call_deed *d = s->deeds.deeds;
+        const char *stage = "ok";
+        uint64_t since = c->start_usec;
+        double last = 0;
+
+        for (size_t i = 0; i < s->deeds.count; i++)
+                if (strcmp(d[i].stage, stage) != 0) {
+                        draw_band(f, c, stage, since, d[i].time_usec);
+                        stage = d[i].stage;
+                        since = d[i].time_usec;
+                }
+        draw_band(f, c, stage, since, c->start_usec + c->span_usec);
+        for (size_t i = 0; i < s->deeds.count && i < MARKS_MAX; i++) {
+                double x = x_of(c, d[i].time_usec);
+
+                fprintf(f, "<line class=mark x1=%.1f x2=%.1f y1=%d y2=%d />", x, x, TOP, BAND_TOP - 2);
+                if (x - last >= 26 || i == 0) { /* numbers that would overlap: the line alone */
+                        fprintf(f, "<text class=number x=%.1f y=%d text-anchor=middle>%zu</text>", x, MARK_Y,
+                                i + 1);
+                        last = x;
+                }
+                fputc('\n', f);
+        }
+}
+
+static const char patterns[] = "<defs>\n"
+                               "<pattern id=hatch width=6 height=6 patternUnits=userSpaceOnUse><path "
+                               "class=ink d=\"M0 6 L6 0\"/></pattern>\n"
+                               "<pattern id=s1 width=8 height=8 patternUnits=userSpaceOnUse><circle "
+                               "class=dot cx=4 cy=4 r=1 /></pattern>\n"
+                               "<pattern id=s2 width=6 height=6 patternUnits=userSpaceOnUse><path class=ink "
+                               "d=\"M0 3 H6\"/></pattern>\n"
+                               "<pattern id=s3 width=6 height=6 patternUnits=userSpaceOnUse><path class=ink "
+                               "d=\"M3 0 V6\"/></pattern>\n"
+                               "<pattern id=s4 width=6 height=6 patternUnits=userSpaceOnUse><path class=ink "
+                               "d=\"M0 6 L6 0\"/></pattern>\n"
+                               "<pattern id=s5 width=6 height=6 patternUnits=userSpaceOnUse><path class=ink "
+                               "d=\"M0 0 L6 6 M0 6 L6 0\"/>"
+                               "</pattern>\n"
+                               "<pattern id=s6 width=4 height=4 patternUnits=userSpaceOnUse><path class=ink "
+                               "d=\"M0 2 H4 M2 0 V4\"/></pattern>\n"
+                               "</defs>\n";
+
+static void draw(FILE *f, const struct hr_call_story *s)
+{
+        struct scale c = find_scale(s);
+
+        fprintf(f, "<svg viewBox=\"0 0 %d %d\" role=img aria-label=\"memory over time\">\n%s", WIDTH, HEIGHT,
+                patterns);
+        draw_grid(f, &c);
+        if (s->points.count > 0) {
+                draw_area(f, &c, &s->points, false);
+                draw_area(f, &c, &s->points, true);
+                draw_lines(f, &c, &s->points);
+        }
+        draw_deeds(f, &c, s);
+        fputs("</svg>\n<p class=key><span class=k1></span> used <span class=k2></span> cache, which the "
+              "kernel can "
+              "drop <span class=k3></span> its limit; the bands are stages, the numbers what was done</p>\n",
+                f);
+}
+
+/* ---- the page ---- */
+
+static const char head[] =
+        "<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n"
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src "
+        "'unsafe-inline'\">\n"
+        "<meta name=viewport content=\"width=device-width, initial-scale=1\">\n"
+        "<meta name=color-scheme content=\"light dark\">\n"
+        "<style>\n"
+        ":root{--ink:#1a1a1a;--paper:#fff;--soft:#666;--rule:#ddd;--used:#0b5cad;--limit:#a3330b}\n"
+        "@media(prefers-color-scheme:dark){:root{--ink:#eee;--paper:#161616;--soft:#aaa;--rule:#3a3a3a;"
+        "--used:#7db8f0;--limit:#ffa37a}}\n"
+        "body{margin:0 auto;padding:1rem;max-width:50rem;background:var(--paper);color:var(--ink);"
+        "font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\n"
+        "h1{font-size:1.4rem;line-height:1.25;margin:0 0 .5rem}h2{font-size:1.1rem;margin:1.5rem 0 .5rem}\n"
+        "code,pre{font-family:ui-monospace,monospace;font-size:.9rem;white-space:pre-wrap}\n"
+        "pre{margin:.2rem 0 .8rem;padding:.5rem;border:1px solid var(--rule)}\n"
+        "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:.5rem 0}"
+        "dt{color:var(--soft)}dd{margin:0}\n"
+        "svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font:12px system-ui,sans-serif}\n"
+        ".grid{stroke:var(--rule)}.used{fill:var(--used);fill-opacity:.25}.cache{fill:url(#hatch)}\n"
+        ".line{fill:none;stroke:var(--used);stroke-width:2}\n"
+        ".limit{fill:none;stroke:var(--limit);stroke-width:2;stroke-dasharray:8 4}\n"
+        ".ink{fill:none;stroke:var(--soft);stroke-width:1}.dot{fill:var(--soft)}\n"
+        ".band{stroke:var(--ink)}svg "
+        ".stage{font-weight:bold;paint-order:stroke;stroke:var(--paper);stroke-width:4px}\n"
+        ".mark{stroke:var(--soft);stroke-dasharray:1 3}svg .number{font-weight:bold}\n"
+        ".key span{display:inline-block;width:1.6rem;height:.7rem;vertical-align:middle;margin-left:.8rem}\n"
+        ".k1{border-top:3px solid var(--used);background:color-mix(in srgb,var(--used) 25%,transparent)}\n"
+        ".k2{background:repeating-linear-gradient(135deg,var(--soft) 0 1px,transparent 1px 4px)}\n"
+        ".k3{border-top:2px dashed var(--limit);height:0!important}.key{font-size:.85rem;color:var(--soft)}\n"
+        "table{border-collapse:collapse;width:100%;font-size:.9rem}\n"
+        "th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid "
+        "var(--rule)}td{white-space:nowrap}td:last-child{white-space:normal}\n"
+        "@media(max-width:32rem){svg text{font-size:20px}thead{display:none}tr{display:block;padding:.4rem 0;"
+        "border-top:1px solid var(--rule)}td{display:inline;border:0;padding:0 .5rem 0 "
+        "0}td:last-child{display:block}}\n"
+        "</style>\n";
+
+static void pair(FILE *f, const char *key, const char *value)
+{
+        if (!*value)
+                return;
+        fprintf(f, "<dt>%s</dt><dd>", key);
+        text(f, value);
+        fputs("</dd>\n", f);
+}
+
+static void write_facts(FILE *f, const struct hr_call_record *r)
+{
+        char words[2 * HR_TEXT_SIZE_MAX + 64], took[HR_TEXT_SIZE_MAX], peak[HR_TEXT_SIZE_MAX],
+                limit[HR_TEXT_SIZE_MAX];
+        char start[HR_OUTPUT_TIME_SIZE], end[HR_OUTPUT_TIME_SIZE], when[2 * HR_OUTPUT_TIME_SIZE + 64];
+
+        fputs("<dl>\n", f);
+        pair(f, "command", r->command);
+        snprintf(when, sizeof(when), "%s to %s (%s)", hr_output_time(start, r->start_usec),
+                hr_output_time(end, r->end_usec),
+                hr_units_format_time(took, hr_sub(r->end_usec, r->start_usec)));
+        pair(f, "time", when);
+        snprintf(words, sizeof(words), "%s%s of %s", r->censored ? "at least " : "",
+                hr_units_format_bytes(peak, r->peak_bytes),
+                r->limit_bytes == HR_BYTES_NONE ? "no limit" : hr_units_format_bytes(limit, r->limit_bytes));
+        pair(f, "peak", words);
+        pair(f, "what held it", r->held_by);
+        pair(f, "furthest stage", r->stage);
+        pair(f, "policy", r->policy);
+        pair(f, "user", r->user);
+        pair(f, "at the end", r->reason);
+        fputs("</dl>\n", f);
+}
+
+static void write_deeds(FILE *f, const struct hr_call_list *deeds)
+{
+        char used[HR_TEXT_SIZE_MAX], clock[16];
+        struct tm tm;
+
+        fputs("<h2>What was "
+              "done</h2>\n<table><thead><tr><th>#<th>time<th>stage<th>used<th>what<th>why</thead>"
+              "<tbody>\n",
+                f);
+        for (size_t i = 0; i < deeds->count; i++) {
+                const struct hr_call_deed *d = &deeds->deeds[i];
+                time_t seconds = (time_t)(d->time_usec / HR_USEC_PER_SEC);
+
+                localtime_r(&seconds, &tm);
+                strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+                fprintf(f, "<tr><td><b>%zu</b><td>%s<td>", i + 1, clock);
+                text(f, d->stage);
+                fprintf(f, "<td>%s<td>", hr_units_format_bytes(used, d->used_bytes));
+                text(f, d->action);
+                fputc(' ', f);
+                text(f, d->outcome);
+                fputs("<td>", f);
+                text(f, d->reason);
+                fputc('\n', f);
+        }
+        fputs("</tbody></table>\n", f);
+}
+
+void hr_page_write(FILE *f, const struct hr_call_story *s)
+{
+        struct hr_story_words w;
+
+        hr_story_explain(s, &w);
+        fputs(head, f);
+        fputs("<title>", f);
+        text(f, s->record.job);
+        fputs(" (", f);
+        text(f, s->record.name);
+        fputs(")</title>\n</head>\n<body>\n<h1>", f);
+        text(f, s->record.job);
+        fputs(" (", f);
+        text(f, s->record.name);
+        fputs("): ", f);
+        text(f, w.headline);
+        fputs("</h1>\n<p>", f);
+        text(f, w.sense);
+        fputs("</p>\n", f);
+        draw(f, s);
+        write_facts(f, &s->record);
+        if (w.next_count > 0)
+                fputs("<h2>What to do now</h2>\n", f);
+        for (size_t i = 0; i < w.next_count; i++) {
+                text(f, w.next[i].why);
+                fputs(":<pre>", f);
+                text(f, w.next[i].command);
+                fputs("</pre>\n", f);
+        }
+        write_deeds(f, &s->deeds);
+        fputs("</body>\n</html>\n", f);
+}
+
+/* Not readable by others: the command line stands in it. What is no plain file is written as it is. */
+int hr_page_save(const struct hr_call_story *story, const char *path)
+{
+        _free_ char *part = NULL;
+        struct stat st;
+        bool plain = stat(path, &st) < 0 || S_ISREG(st.st_mode);
+        FILE *f;
+        int fd, r = 0;
+
+        if (asprintf(&part, "%s%s", path, plain ? ".part" : "") < 0) {
+                part = NULL;
+                return -ENOMEM;
+        }
+        fd = open(part, O_WRONLY | O_CLOEXEC | (plain ? O_CREAT | O_TRUNC | O_NOFOLLOW : 0), 0600);
+        if (fd < 0)
+                return -errno;
+        f = fdopen(fd, "w");
+        if (!f) {
+                hr_close(fd);
+                return -ENOMEM;
+        }
+        hr_page_write(f, story);
+        if (ferror(f))
+                r = -EIO;
+        if (fclose(f) != 0 && r == 0)
+                r = -errno;
+        if (r == 0 && plain && rename(part, path) < 0)
+                r = -errno;
+        if (r < 0 && plain)
+                (void)unlink(part);
+        return r;
+}
