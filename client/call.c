@@ -154,6 +154,23 @@ static int connect_one(const char *path, uint64_t wait_usec, struct hr_call **re
         return 0;
 }
 
+int hr_call_on_system_bus(void)
+{
+        HR_CLEANUP(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _message_ sd_bus_message *reply = NULL;
+        int owned = 0, r;
+
+        r = sd_bus_open_system(&bus);
+        if (r >= 0)
+                r = sd_bus_set_method_call_timeout(bus, SAY_USEC);
+        if (r >= 0)
+                r = sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                        "org.freedesktop.DBus", "NameHasOwner", NULL, &reply, "s", HR_BUS_NAME);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "b", &owned);
+        return r < 0 ? r : owned;
+}
+
 #define CLOSED "it closed the connection; too many may be open"
 
 static const char *why_not(int error)

@@ -37,6 +37,9 @@ void hr_call_set_wait(
 const char *hr_call_message(const struct hr_call *call); /* why the last call failed */
 const char *hr_call_socket(const struct hr_call *call);  /* the path that answered */
 
+/* Is the daemon on the system bus, under its name? 1, 0, or -errno: there is no such bus to ask. */
+int hr_call_on_system_bus(void);
+
 /* ---- what comes back: strings belong to the list, and go with it ---- */
 
 struct hr_call_job {

@@ -27,7 +27,7 @@ static bool has_hook(const char *directory)
                stat(path, &st) >= 0 && S_ISREG(st.st_mode);
 }
 
-static bool find_python(char directory[static PATH_MAX])
+bool hr_environment_find_python(char *directory)
 {
         static const char *const beside[] = {"/../lib/headroom/python", "/python"};
         char self[PATH_MAX], joined[PATH_MAX];
@@ -50,7 +50,7 @@ static void add_to_python_path(void)
         char directory[PATH_MAX];
         _free_ char *path = NULL;
 
-        if (!find_python(directory) || strchr(directory, ':'))
+        if (!hr_environment_find_python(directory) || strchr(directory, ':'))
                 return;
         if (asprintf(&path, "%s%s%s", directory, before && *before ? ":" : "", before ? before : "") < 0)
                 path = NULL;

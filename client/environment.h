@@ -5,6 +5,10 @@
 
 #include "think/macros.h"
 
+/* Where the Python side lies, in PATH_MAX bytes; false: nowhere, and directory names where it was looked for.
+ */
+bool hr_environment_find_python(char *directory);
+
 /*
  * Sets MEMORY_PRESSURE_WATCH to the jobs' socket beside the daemon's (`socket`), where one is served, and,
  * with python_hook, puts the directory of the Python side before PYTHONPATH. In this process, which the job's

@@ -12,7 +12,7 @@
 
 #include "act/freeze.h"
 #include "act/fuse.h"
-#include "act/unit.h"
+#include "doctor.h"
 #include "think/account.h"
 
 /*
@@ -754,91 +754,15 @@ static void verb_policy_set(struct hr_manager *m, struct hr_command *c, struct h
                 equals + 1);
 }
 
-static void HR_PRINTF(5, 6)
-        item(FILE *out, const char *name, const char *state, const char *remedy, const char *format, ...)
-{
-        va_list ap;
-        va_start(ap, format);
-        fprintf(out, "%s\t%s\t", name, state);
-        vfprintf(out, format, ap);
-        fprintf(out, "\t%s\n", remedy);
-        va_end(ap);
-}
-
-static void doctor_hierarchy(const struct hr_hierarchy *h, FILE *out)
-{
-        if (h->memory_version == 2)
-                item(out, "memory", "ok", "", "cgroup v2 at %s: jobs of kind cgroup2", h->memory);
-        else if (h->memory_version == 1)
-                item(out, "memory", "ok", "boot with systemd.unified_cgroup_hierarchy=1 for cgroup v2",
-                        "cgroup v1 at %s: jobs of kind cgroup1; no memory.high that brakes, no "
-                        "memory.reclaim",
-                        h->memory);
-        else
-                item(out, "memory", "missing", "mount cgroup2, or enable the memory controller",
-                        "no memory controller: jobs are process trees, limits are enforced by headroomd "
-                        "alone");
-        if (h->unified[0])
-                item(out, "freezer", "ok", "", "cgroup.freeze and cgroup.kill at %s", h->unified);
-        else if (h->freezer[0])
-                item(out, "freezer", "ok", "", "v1 freezer at %s", h->freezer);
-        else
-                item(out, "freezer", "warning", "mount cgroup2",
-                        "no freezer: jobs are held by SIGSTOP, which they can see");
-}
-
 static void verb_doctor(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
 {
         size_t size;
-        char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX];
         FILE *out = open_memstream(&c->text, &size);
         if (!out) {
                 answer(m, c, -ENOMEM, "out of memory");
                 return;
         }
-        doctor_hierarchy(&m->hierarchy, out);
-        if (m->psi.fd >= 0)
-                item(out, "pressure", "ok", "", "PSI trigger on the host's memory");
-        else
-                item(out, "pressure", "missing", "boot with psi=1",
-                        "no PSI: the host is watched by the timer alone");
-        if (m->user)
-                item(out, "rights", "ok", "optional: the system service does more",
-                        "not root: own jobs only; a scope needs the user's manager and delegation");
-        else
-                item(out, "rights", "ok", "", "root");
-        if (hr_unit_systemd_runs())
-                item(out, "systemd", "ok", "", "jobs started from a login get a scope in their user's slice");
-        else
-                item(out, "systemd", "absent", "",
-                        "not needed: jobs get a group below the caller's own, through libcgroup");
-        item(out, "swap", m->host.last.swap_total_bytes > 0 ? "ok" : "absent",
-                m->host.last.swap_total_bytes > 0 ? "" : "optional: swap gives cold memory a place to go",
-                "%s free of %s", hr_units_format_bytes(a, m->host.last.swap_free_bytes),
-                hr_units_format_bytes(b, m->host.last.swap_total_bytes));
-        item(out, "host", "ok", "", "%s available of %s, guard %s, %" PRIu64 " values that made no sense",
-                hr_units_format_bytes(a, m->host.last.available_bytes),
-                hr_units_format_bytes(b, m->host.last.total_bytes), m->config->host_guard ? "on" : "off",
-                m->host.bad_count);
-        item(out, "helper", m->helper ? "ok" : "warning",
-                m->helper ? "" : "it is started again within seconds", "%s",
-                m->helper ? "hooks, limits and reclaim" : "it has died");
-        item(out, "matches", m->config->match_count > 0 ? "ok" : "absent",
-                m->config->match_count > 0 ? "" : "optional: headroom.conf(5), [match NAME]",
-                "%zu [match] rules", m->config->match_count);
-        HR_JOBS_FOREACH (m, job) {
-                char why[256], name[300];
-                hr_units_escape(why, sizeof(why), job->why);
-                snprintf(name, sizeof(name), "job %s", job->id);
-                if (c->uid == 0 || c->uid == job->uid)
-                        item(out, name, job->kind == HR_KIND_PROCESS ? "warning" : "ok",
-                                job->kind == HR_KIND_PROCESS ? "start it from a login, or under root's "
-                                                               "daemon, for a cgroup of its own"
-                                                             : "",
-                                "kind %s: %s; would be held by %s; tripwire %s", hr_kind_name(job->kind), why,
-                                hr_freezer_name(job->freezer),
-                                job->wire.armed_bytes != HR_BYTES_NONE ? "armed" : "not armed");
-        }
+        hr_doctor_write(m, c->uid, out);
         fclose(out);
         answer(m, c, 0, "%s", "");
 }

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -90,3 +91,15 @@ def drill_is_broken_off(s):
         check("said", number == signal.SIGKILL or "was broken off" in err, err)
         wait_until("no job is left", lambda: not s.jobs(), 20, lambda: (s.jobs(), s.log()))
         check_clean(s)
+
+
+@scenario("cgroup", "process")
+def drill_that_is_refused_memory(s):
+    """Where the shell's own limit refuses it memory, that is said, and not that Headroom failed."""
+    s.daemon()
+    status, out, err = s.client("drill", "--json", timeout=SECONDS, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_DATA, (24 * MIB, 24 * MIB)))
+    report = json.loads(out)[0]
+    same("not tried", (status, report["saved"], report["outcome"]), (1, False, "unknown"))
+    check("what to type", "ulimit -d unlimited" in report["remedy"], report)
+    check_clean(s)

@@ -204,12 +204,12 @@ class Scene:
 
     # -- the daemon --
 
-    def daemon(self, config="", wait=True, **options):
+    def daemon(self, config="", wait=True, arguments=(), **options):
         """Starts one; its log is daemon.log. Returns it once it answers."""
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(config)
         log = open(os.path.join(self.directory, "daemon.log"), "ab")
-        words = [os.path.join(self.build, "headroomd"), "--socket", self.socket, "--config", self.config]
+        words = [os.path.join(self.build, "headroomd"), "--socket", self.socket, "--config", self.config, *arguments]
         process = self.popen(words + (["--user"] if self.kind == "process" else []), stdout=log, stderr=log,
                              start_new_session=True, **options)
         log.close()

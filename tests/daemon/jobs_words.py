@@ -62,6 +62,9 @@ def tables_fit(s):
         "doctor": [item[key] for item in json.loads(s.must("doctor", "--json")) for key in ("detail", "remedy")],
         "events": [event["reason"] for event in s.events()],
     }
+    # Of the terminal something else is said where there is one.
+    elsewhere = [row[key] for row in json.loads(s.must("doctor", "--json")) if row["item"] == "terminal"
+                 for key in ("detail", "remedy")]
     for verb, texts in told.items():
         check(f"{verb} says something", any(texts), texts)
         for columns in (120, 80, 50, 20):
@@ -70,6 +73,8 @@ def tables_fit(s):
             if columns > 20:
                 check_lines(verb, lines, columns)
             for text in texts:
+                if text in elsewhere:
+                    continue
                 check(f"{verb} at {columns} has it all", as_one(text) in whole, (text, lines))
         out = s.must(verb).splitlines()
         same(f"{verb}, not a terminal: a line a row", len(out), len(texts) // (2 if verb == "doctor" else 1) + (verb != "events"))

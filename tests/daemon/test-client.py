@@ -184,7 +184,7 @@ def exit_statuses(fake):
     """Each kind of failure has its own status, and says what to do on stderr alone."""
     cases = [
         ("unknown verb", ["statsu"], 2, "did you mean headroom status"),
-        ("later verb", ["drill"], 2, "unknown verb"),
+        ("a verb of its own making", ["drill-bomb"], 2, "unknown verb"),
         ("an id as verb", ["j17"], 2, "headroom status j17"),
         ("unknown option", ["run", "--limti", "8G", "true"], 2, "did you mean --limit"),
         ("option of another verb", ["status", "--follow"], 2, "unknown option --follow"),
