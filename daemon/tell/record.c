@@ -177,9 +177,13 @@ static void add_point(struct live *l, const struct hr_point *p)
 
         l->used_peak_bytes = MAX(l->used_peak_bytes, p->used_bytes);
         l->cache_peak_bytes = MAX(l->cache_peak_bytes, p->cache_bytes);
-        if (last && hr_sub(p->time_usec, last->time_usec) < l->spacing_usec) {
+        /* One of an event may come before an older one of a look: the curve goes forward all the same. */
+        if (last && (p->time_usec <= last->time_usec || p->time_usec - last->time_usec < l->spacing_usec)) {
+                uint64_t time = last->time_usec; /* else it would run ahead of those that follow */
+
                 if (p->used_bytes >= last->used_bytes)
                         *last = *p;
+                last->time_usec = time;
                 return;
         }
         if (l->point_count == l->point_room && l->point_room < HR_RECORD_POINTS_MAX)
