@@ -290,7 +290,7 @@ static const struct hr_field advise_fields[] = {
 static const struct hr_table advise_table = {
         advise_fields, ELEMENTSOF(advise_fields), sizeof(struct advise_row), false};
 
-int hr_advise_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *o)
+int hr_advise_verb(const struct hr_verb_info *verb, const struct hr_options *o)
 {
         HR_CLEANUP(hr_call_advice_done) struct hr_call_advice advice = {0};
         _free_ char *line = hr_command_spell(o->arguments), *words = hr_options_spell(o->arguments);
@@ -299,6 +299,16 @@ int hr_advise_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_op
         bool is_name = o->argument_count == 1 && hr_units_check_name(o->arguments[0]) == 0;
         int r;
 
+        /* What follows the first word is the command's own; but no job is called so. */
+        if (o->argument_count == 2 && strcmp(o->arguments[1], "--json") == 0 &&
+                hr_units_check_name(o->arguments[0]) == 0) {
+                struct hr_options named = *o;
+
+                named.given |= HR_OPTION_BIT(HR_OPTION_JSON);
+                named.argument_count = 1;
+                named.arguments[1] = NULL;
+                return hr_advise_verb(verb, &named);
+        }
         r = hr_ask_connect(o, &call);
         if (r != 0)
                 return r;

@@ -82,7 +82,7 @@ static const struct hr_verb_info verbs[] = {
                         BIT(HR_OPTION_OUTCOME),
                 0, 0, false, hr_history_verb},
         {"advise", "NAME | [--] COMMAND [ARG...]", "the limit to ask for, from past runs",
-                "headroom advise python3 analyse.py", 0, 1, -1, false, hr_advise_verb},
+                "headroom advise python3 analyse.py", 0, 1, -1, true, hr_advise_verb},
         {"metrics", "", "counters and gauges, as Prometheus reads them", "headroom metrics",
                 BIT(HR_OPTION_OPENMETRICS), 0, 0, false, hr_metrics_verb},
         {"doctor", "", "what works on this machine, and how to get the rest", "headroom doctor", 0, 0, 0,

@@ -36,21 +36,21 @@
         (600 * HR_USEC_PER_SEC)   /* the exit status of a job that has ended may come so much later */
 #define CHECK_BYTES (16 * HR_MIB) /* a file below this is checked whole at start: 60 ms */
 #define BUCKETS 512
+#define POINTS_LEAST ((size_t)8)
 #define VERSION 1
 
 struct live {
         struct live *next; /* in its bucket */
         struct hr_birth *birth;
-        int64_t number; /* of its row; 0: it has none yet */
-        struct hr_point points[HR_RECORD_POINTS_MAX];
-        size_t point_count;
+        int64_t number;          /* of its row; 0: it has none yet */
+        struct hr_point *points; /* owned; grows: most jobs are short, or rest */
+        size_t point_count, point_room;
         uint64_t spacing_usec, cache_peak_bytes, used_peak_bytes;
         uint32_t event_count, left_out_count;
         enum hr_stage furthest;
         bool dirty, memory_error;
         int status, signal;
-        char held_by[HR_REASON_MAX];
-        char error_at[HR_REASON_MAX];
+        char *held_by, *error_at; /* owned; NULL: not known */
 };
 
 enum statement {
@@ -158,18 +158,39 @@ static void thin(struct live *l)
                 hr_sub(l->points[kept - 1].time_usec, l->points[0].time_usec) / HR_RECORD_POINTS_MAX;
 }
 
+static bool grow(struct live *l, size_t room)
+{
+        struct hr_point *more;
+
+        room = MIN(room, (size_t)HR_RECORD_POINTS_MAX);
+        more = reallocarray(l->points, room, sizeof(*more));
+        if (!more)
+                return false;
+        l->points = more;
+        l->point_room = room;
+        return true;
+}
+
 static void add_point(struct live *l, const struct hr_point *p)
 {
         struct hr_point *last = l->point_count > 0 ? &l->points[l->point_count - 1] : NULL;
 
         l->used_peak_bytes = MAX(l->used_peak_bytes, p->used_bytes);
         l->cache_peak_bytes = MAX(l->cache_peak_bytes, p->cache_bytes);
-        if (last && hr_sub(p->time_usec, last->time_usec) < l->spacing_usec) {
+        /* One of an event may come before an older one of a look: the curve goes forward all the same. */
+        if (last && (p->time_usec <= last->time_usec || p->time_usec - last->time_usec < l->spacing_usec)) {
+                uint64_t time = last->time_usec; /* else it would run ahead of those that follow */
+
                 if (p->used_bytes >= last->used_bytes)
                         *last = *p;
+                last->time_usec = time;
                 return;
         }
-        if (l->point_count == HR_RECORD_POINTS_MAX)
+        if (l->point_count == l->point_room && l->point_room < HR_RECORD_POINTS_MAX)
+                (void)grow(l, MAX(2 * l->point_room, POINTS_LEAST)); /* else it is thinned at this size */
+        if (l->point_room == 0)
+                return;
+        if (l->point_count == l->point_room)
                 thin(l);
         l->points[l->point_count++] = *p;
 }
@@ -509,6 +530,9 @@ static struct live **find_live(struct hr_record *r, const char *job)
 static void live_free(struct live *l)
 {
         hr_birth_free(l->birth);
+        free(l->points);
+        free(l->held_by);
+        free(l->error_at);
         free(l);
 }
 
@@ -589,10 +613,11 @@ static void reopen_job(struct hr_record *r, struct live *l, uint64_t now_usec)
                         l->birth->command = strdup(command);
                 l->used_peak_bytes = (uint64_t)sqlite3_column_int64(s, 2);
                 l->birth->time_usec = (uint64_t)sqlite3_column_int64(s, 3);
-                l->point_count =
-                        decode(sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4), l->points);
+                if (grow(l, HR_RECORD_POINTS_MAX))
+                        l->point_count = decode(
+                                sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4), l->points);
                 l->furthest = known >= 0 ? (enum hr_stage)known : HR_STAGE_OK;
-                snprintf(l->held_by, sizeof(l->held_by), "%s", held_by ? held_by : "");
+                l->held_by = held_by ? strdup(held_by) : NULL; /* without memory: not known */
                 code = sqlite3_step(s);
         }
         if (code != SQLITE_DONE) {
@@ -730,10 +755,10 @@ static void update_job(struct hr_record *r, struct live *l, const struct hr_even
         if (l->signal > 0)
                 sqlite3_bind_int(s, 12, l->signal);
         if (ended)
-                snprintf(reason, sizeof(reason), "%s%s%s", e->reason,
-                        l->error_at[0] ? "; MemoryError at " : "", l->error_at);
+                snprintf(reason, sizeof(reason), "%s%s%s", e->reason, l->error_at ? "; MemoryError at " : "",
+                        l->error_at ? l->error_at : "");
         bind_text(s, 13, ended ? reason : NULL);
-        bind_text(s, 14, l->held_by[0] ? l->held_by : NULL);
+        bind_text(s, 14, l->held_by);
         bind_text(s, 15, hr_stage_name(l->furthest));
         sqlite3_bind_int64(s, 16, l->left_out_count);
         sqlite3_bind_blob(s, 17, blob, (int)encode(l->points, l->point_count, blob), SQLITE_STATIC);
@@ -893,11 +918,13 @@ void hr_record_told(struct hr_record *r, const struct hr_told *t)
                 l->signal = t->signal;
                 break;
         case HR_TOLD_HOLDER:
-                snprintf(l->held_by, sizeof(l->held_by), "%s", t->text);
+                free(l->held_by);
+                l->held_by = strdup(t->text);
                 break;
         case HR_TOLD_MEMORY_ERROR:
                 l->memory_error = true;
-                snprintf(l->error_at, sizeof(l->error_at), "%s", t->text);
+                free(l->error_at);
+                l->error_at = strdup(t->text);
                 break;
         }
         r->dirty_count += !l->dirty;

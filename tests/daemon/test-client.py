@@ -653,7 +653,7 @@ def ended_jobs(fake):
         same(words, fake.client("history", *words)[0], EXIT["usage"])
     out = fake.client("advise", "ended")[1]
     check("advise", out.startswith("480 MiB: 1.2 x") and "7 runs, 1 of them cut off; sure: medium" in out, out)
-    same("nothing", fake.client("advise", "--", "python3", "it's.py", "--quick")[0], EXIT["no job"])
+    same("nothing", fake.client("advise", "python3", "it's.py", "--quick")[0], EXIT["no job"])
     same("asked so", fake.called("Advise name=it"), ["Advise name=it_s command=python3 'it'\"'\"'s.py' --quick"])
     status, _, err = fake.client("run", "--limit", "auto", "--", "true")
     same("auto: nothing to go by", (status, "give it a limit" in err, fake.called("Run ")), (125, True, []))

@@ -189,6 +189,7 @@ static void test_story(void **state HR_UNUSED)
         assert_int_equal(s.row.peak_bytes, 999 * HR_MIB);
         assert_int_equal(s.event_count, 2);
         assert_true(s.point_count > 50 && s.point_count <= HR_RECORD_POINTS_MAX);
+        assert_true(s.points[s.point_count - 1].time_usec > NOW + 950 * HR_USEC_PER_SEC); /* to its end */
         uint64_t most = 0;
         for (size_t i = 0; i < s.point_count; i++) {
                 assert_true(i == 0 || s.points[i].time_usec > s.points[i - 1].time_usec);
