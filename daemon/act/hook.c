@@ -60,7 +60,7 @@ static void fill_environment(
                 q->job_deadline_usec / HR_USEC_PER_SEC); /* seconds since 1970; 0: none */
         set(e, "HEADROOM_PID=%d", (int)q->pid);
         const char *socket = getenv("HEADROOM_SOCKET");
-        if (socket) /* for a `headroom` in it: the daemon that asks */
+        if (q->retried > 0 && socket) /* where the daemon that asks is found */
                 set(e, "HEADROOM_SOCKET=%s", socket);
         if (q->retried > 0)
                 set(e, "HEADROOM_RETRIED=%u", q->retried);
