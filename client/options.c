@@ -31,11 +31,12 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_LIMIT] = {"limit", "SIZE", "its limit: 8G, 512M, 80% (of the host's memory), max"},
         [HR_OPTION_POLICY] = {"policy", "POLICY", "watch it by this policy (see headroom policy list)"},
         [HR_OPTION_CHECKPOINT] = {"checkpoint", "METHOD",
-                "channel, signal:USR1, signal:B:USR1, hook:/path or none"},
+                "channel, criu, signal:USR1, hook:/path or none"},
         [HR_OPTION_FUSE] = {"fuse", NULL, "MemoryError instead of a kill, from the start (Python)"},
         [HR_OPTION_DETACH] = {"detach", NULL, "do not wait; output to ./headroom-ID.log; prints the id"},
         [HR_OPTION_UNWATCHED] = {"unwatched", NULL, "start the job even where no daemon is reachable"},
         [HR_OPTION_NO_PYTHON_HOOK] = {"no-python-hook", NULL, "do not help Python give back memory"},
+        [HR_OPTION_RM] = {"rm", NULL, "remove the image that it went on from (of CRIU)"},
         [HR_OPTION_FOLLOW] = {"follow", NULL, "go on and print events as they happen"},
 };
 

@@ -19,6 +19,7 @@ enum hr_option {
         HR_OPTION_UNWATCHED,
         HR_OPTION_FOLLOW,
         HR_OPTION_NO_PYTHON_HOOK,
+        HR_OPTION_RM,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))

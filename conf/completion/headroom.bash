@@ -27,7 +27,7 @@ _headroom() {
 	local choices=''
 	case $before in
 	--policy) choices=$(_headroom_policies) ;;
-	--checkpoint) choices='channel signal:USR1 signal:B:USR1 hook:/ none' ;;
+	--checkpoint) choices='channel criu signal:USR1 signal:B:USR1 hook:/ none' ;;
 	--limit) choices='80% max' ;;
 	--name) return ;;
 	--socket)
