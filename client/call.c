@@ -331,6 +331,8 @@ static int fail(struct hr_call *call, const sd_bus_error *error, int r)
         return status;
 }
 
+#define RESTORE_USEC (6 * 3600 * HR_USEC_PER_SEC) /* an image may be as large as the host's memory */
+
 /* Builds a request, sends it, waits. Arguments that are no valid text (UTF-8) are a usage error. */
 static int ask(struct hr_call *call, sd_bus_message **ret, const char *method, const char *types, ...)
 {
@@ -813,6 +815,17 @@ int hr_call_resume(struct hr_call *call, const char *job, bool has_limit, uint64
         sd_bus_message *reply = NULL;
         int r = ask(call, &reply, "Resume", "sbt", job, (int)has_limit, limit_bytes);
 
+        return ask_for_text(call, ret, r, reply);
+}
+
+int hr_call_restore(struct hr_call *call, const char *id, bool has_limit, uint64_t limit_bytes, bool removes,
+        struct hr_call_answer *ret)
+{
+        sd_bus_message *reply = NULL;
+
+        (void)sd_bus_set_method_call_timeout(call->bus, RESTORE_USEC); /* else it is given up too early */
+        int r = ask(call, &reply, "Restore", "sbtb", id, (int)has_limit, limit_bytes, (int)removes);
+        (void)sd_bus_set_method_call_timeout(call->bus, 0);
         return ask_for_text(call, ret, r, reply);
 }
 

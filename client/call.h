@@ -161,6 +161,9 @@ int hr_call_set_limit(
         struct hr_call *call, const char *job, uint64_t limit_bytes, struct hr_call_answer *ret);
 int hr_call_set_policy(struct hr_call *call, const char *job, const char *policy, struct hr_call_answer *ret);
 int hr_call_act(struct hr_call *call, const char *verb, const char *job, struct hr_call_answer *ret);
+/* A job that CRIU saved goes on from its image as a new one. Takes as long as reading the image does. */
+int hr_call_restore(struct hr_call *call, const char *id, bool has_limit, uint64_t limit_bytes, bool removes,
+        struct hr_call_answer *ret);
 int hr_call_resume(struct hr_call *call, const char *job, bool has_limit, uint64_t limit_bytes,
         struct hr_call_answer *ret);
 int hr_call_policies(

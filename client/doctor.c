@@ -136,12 +136,6 @@ static void add_programs(struct own *own)
                         "what "
                         "holds the memory",
                         python);
-        if (in_path("criu"))
-                add(own, "criu", "ok", "",
-                        "criu is there, for a hook of yours: checkpoint_method = hook:/PATH");
-        else
-                add(own, "criu", "absent", "optional: apt-get install criu",
-                        "no criu; without it: a hook can't dump a job that has no code to save itself");
 }
 
 /* Of the user's own manager: with the last logout it ends, and every scope with it. */

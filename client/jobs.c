@@ -430,6 +430,18 @@ static int start_again(const struct hr_saved *s, const struct hr_options *o, uin
         return hr_run(NULL, &run);
 }
 
+/* From CRIU's image: the daemon's to do. */
+static int restore(struct hr_call *call, const char *id, const struct hr_options *o, uint64_t limit_bytes)
+{
+        _answer_ struct hr_call_answer answer = {0};
+        int r = hr_call_restore(call, id, hr_options_has(o, HR_OPTION_LIMIT), limit_bytes,
+                hr_options_has(o, HR_OPTION_RM), &answer);
+
+        if (r == HR_EXIT_NO_JOB)
+                return r;
+        return r != 0 ? hr_ask_failed(call, r) : hr_ask_show_deed(o, "resume", id, answer.message);
+}
+
 /* The word is no job that runs: one that was saved? HR_EXIT_NO_JOB: neither. */
 static int resume_saved(struct hr_call *call, const struct hr_options *o, uint64_t limit_bytes)
 {
@@ -441,7 +453,17 @@ static int resume_saved(struct hr_call *call, const struct hr_options *o, uint64
         if (hr_saved_read(&events, &saved) < 0)
                 return HR_EXIT_NO_JOB;
         s = hr_saved_find(&saved, o->arguments[0]);
-        return s ? start_again(s, o, limit_bytes) : HR_EXIT_NO_JOB;
+        if (s && hr_saved_is_image(s)) {
+                int r = restore(call, s->job, o, limit_bytes);
+                if (r == HR_EXIT_NO_JOB || (r == HR_EXIT_DONE && hr_options_has(o, HR_OPTION_RM)))
+                        (void)unlink(s->file); /* it was removed for its age, or just now */
+                return r;
+        }
+        if (s)
+                return start_again(s, o, limit_bytes);
+        /* One that nobody kept a record of: started by another program, or from another machine's home. */
+        return hr_units_is_job_id(o->arguments[0]) ? restore(call, o->arguments[0], o, limit_bytes)
+                                                   : HR_EXIT_NO_JOB;
 }
 
 int hr_jobs_resume(const struct hr_verb_info *verb, const struct hr_options *o)

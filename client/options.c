@@ -30,8 +30,7 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_NAME] = {"name", "NAME", "call the job NAME (else by its command)"},
         [HR_OPTION_LIMIT] = {"limit", "SIZE", "8G, 512M, 80% (of the host's memory), max; run: auto"},
         [HR_OPTION_POLICY] = {"policy", "POLICY", "watch it by this policy (see headroom policy list)"},
-        [HR_OPTION_CHECKPOINT] = {"checkpoint", "METHOD",
-                "channel, signal:USR1, signal:B:USR1, hook:/path or none"},
+        [HR_OPTION_CHECKPOINT] = {"checkpoint", "METHOD", "channel, criu, signal:USR1, hook:/path or none"},
         [HR_OPTION_FUSE] = {"fuse", NULL, "MemoryError instead of a kill, from the start (Python)"},
         [HR_OPTION_DETACH] = {"detach", NULL, "do not wait; output to ./headroom-ID.log; prints the id"},
         [HR_OPTION_UNWATCHED] = {"unwatched", NULL, "start the job even where no daemon is reachable"},
@@ -44,6 +43,7 @@ const struct hr_option_info hr_options_table[HR_OPTION_COUNT] = {
         [HR_OPTION_USER] = {"user", "USER", "of this user's jobs alone"},
         [HR_OPTION_OUTCOME] = {"outcome", "OUTCOME", "finished, failed, memory_error, own_limit, ..."},
         [HR_OPTION_HTML] = {"html", "FILE", "of an ended job: write a page with its timeline"},
+        [HR_OPTION_RM] = {"rm", NULL, "remove the image that it went on from (of CRIU)"},
         [HR_OPTION_FOLLOW] = {"follow", NULL, "go on and print events as they happen"},
 };
 

@@ -27,6 +27,7 @@ enum hr_option {
         HR_OPTION_USER,
         HR_OPTION_OUTCOME,
         HR_OPTION_HTML,
+        HR_OPTION_RM,
         HR_OPTION_COUNT,
 };
 #define HR_OPTION_BIT(option) (1U << (option))

@@ -152,7 +152,7 @@ static void note_saved(struct run *run, const char *reason)
                 hr_units_spell_bytes(more, run->limit_bytes + run->limit_bytes / 2);
         if (run->start) {
                 run->start->is_saved = true;
-                run->start->path = *reason == '/' ? strdup(reason) : NULL;
+                run->start->path = hr_saved_path_of(reason) ? strdup(reason) : NULL;
                 r = hr_saved_write(run->start);
         }
         if (r == 0 && run->retry_bytes > 0)
@@ -161,6 +161,10 @@ static void note_saved(struct run *run, const char *reason)
                 say(run, HR_STYLE_BOLD,
                         "its work is saved (%s); it goes on from there with: headroom resume %s --limit %s",
                         reason, run->job, more);
+        else if (strncmp(reason, "criu:", 5) == 0) /* the image says how */
+                say(run, HR_STYLE_BOLD,
+                        "its work is saved (%s); it goes on from there with: headroom resume %s", reason,
+                        run->job);
         else
                 say(run, HR_STYLE_BOLD,
                         "its work is saved (%s); how it was started can't be kept (%s): start it again with "

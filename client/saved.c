@@ -51,6 +51,16 @@ struct hr_saved *hr_saved_free(struct hr_saved *s)
         return NULL;
 }
 
+const char *hr_saved_path_of(const char *reason)
+{
+        return *reason == '/' || strncmp(reason, "criu:/", 6) == 0 ? reason : NULL;
+}
+
+bool hr_saved_is_image(const struct hr_saved *s)
+{
+        return s->path && strncmp(s->path, "criu:", 5) == 0;
+}
+
 void hr_saved_list_done(struct hr_saved_list *list)
 {
         for (size_t i = 0; i < list->count; i++)
@@ -299,7 +309,7 @@ static int look_up(struct hr_saved *s, const struct hr_call_list *events)
                 if (strcmp(e->action, "saved") == 0) {
                         s->is_saved = true;
                         free(s->path);
-                        s->path = *e->reason == '/' ? strdup(e->reason) : NULL;
+                        s->path = hr_saved_path_of(e->reason) ? strdup(e->reason) : NULL;
                         return 1;
                 }
                 if (strcmp(e->action, "end") == 0)

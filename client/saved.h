@@ -14,12 +14,16 @@
 struct hr_saved {
         char *file; /* of the record */
         char *job, *name, *policy, *checkpoint, *directory;
-        char *path;    /* of its checkpoint, for HEADROOM_RESUME; NULL: not known yet, or there is none */
+        char *path;    /* of its checkpoint, for HEADROOM_RESUME; "criu:/dir": CRIU's image, the daemon's to
+                          restore; NULL: not known yet, or there is none */
         bool is_saved; /* else it may still run */
         bool fuse, has_limit;
         uint64_t limit_bytes;
         char **command, **environment; /* NULL-ended */
 };
+/* The path that an event "saved" names, or NULL where it names none. */
+const char *hr_saved_path_of(const char *reason);
+bool hr_saved_is_image(const struct hr_saved *s);   /* CRIU's */
 struct hr_saved *hr_saved_free(struct hr_saved *s); /* returns NULL; accepts NULL */
 static inline void hr_saved_freep(struct hr_saved **s)
 {

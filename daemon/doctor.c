@@ -287,6 +287,19 @@ static void write_place(const struct hr_manager *m, FILE *out)
                         "not needed: jobs get a group below the caller's own, through libcgroup");
 }
 
+static void write_criu(const struct hr_manager *m, FILE *out)
+{
+        const char *state = m->criu_result == 0         ? OK
+                            : m->criu_result == -ENOENT ? ABSENT
+                            : m->user                   ? ABSENT
+                                                        : WARNING;
+        item(out, "criu", state,
+                m->criu_result == -ENOENT
+                        ? "optional, to save whole jobs (--checkpoint criu): apt install criu"
+                        : "",
+                "%s", m->criu_text);
+}
+
 void hr_doctor_write(struct hr_manager *m, uid_t uid, FILE *out)
 {
         char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX];
@@ -308,6 +321,7 @@ void hr_doctor_write(struct hr_manager *m, uid_t uid, FILE *out)
                 hr_units_format_bytes(a, m->host.last.available_bytes),
                 hr_units_format_bytes(b, m->host.last.total_bytes), m->config->host_guard ? "on" : "off",
                 m->host.bad_count);
+        write_criu(m, out);
         item(out, "helper", m->helper ? OK : WARNING, m->helper ? "" : "it is started again within seconds",
                 "%s", m->helper ? "hooks, limits and reclaim" : "it has died");
         item(out, "matches", m->config->match_count > 0 ? OK : ABSENT,

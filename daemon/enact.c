@@ -371,7 +371,9 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
                         return;
                 job->save = HR_SAVE_FAILED;
                 snprintf(job->save_text, sizeof(job->save_text), "it can't be asked just now");
-        } else if (p->checkpoint_method.method == HR_METHOD_HOOK)
+        } else if (p->checkpoint_method.method == HR_METHOD_CRIU)
+                hr_images_dump(m, job);
+        else if (p->checkpoint_method.method == HR_METHOD_HOOK)
                 hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
                         p->checkpoint_deadline_usec);
         else
@@ -686,7 +688,7 @@ void hr_enact_adopted(struct hr_manager *m, struct hr_job *job)
         if (job->state.phase == HR_PHASE_WATCH) {
                 lift_wire(m, job);
                 act_thaw(m, job, &t);
-        } else {
+        } else if (!hr_images_adopt(m, job)) { /* it has the job frozen and thawed as it needs */
                 act_freeze(m, job, &t);
         }
 }

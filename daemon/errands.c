@@ -140,6 +140,9 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                         job->next_usec = 0;
                 }
                 break;
+        case HR_HELPER_DUMP:
+                hr_images_dumped(m, job, a);
+                break;
         case HR_HELPER_LIMIT:
                 hr_verbs_limited(m, p->command, job, a);
                 break;
@@ -160,6 +163,10 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                         hr_close(a->fd);
                 if (a->op == HR_HELPER_MAP)
                         hr_verbs_mapped(m, p.command, a);
+                else if (a->op == HR_HELPER_CRIU)
+                        hr_images_probed(m, a);
+                else if (a->op == HR_HELPER_RESTORE)
+                        hr_verbs_restored(m, p.command, a);
                 else if (job)
                         job_answered(m, job, &p, a);
                 else if (a->op == HR_HELPER_PLACE && p.command)

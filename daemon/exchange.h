@@ -158,7 +158,8 @@ enum hr_verb {
         HR_VERB_POLICY_SET, /* root: policy, key and value in text as "key=value" */
         HR_VERB_DOCTOR,     /* lines "item\tstate\tdetail\tremedy\n" in text */
         HR_VERB_FOLLOW,     /* a run has come back: has_run of this job on (limit_bytes 1) or off (0) */
-        HR_VERB_BREAKDOWN,  /* what its processes' memory is, in breakdown */
+        HR_VERB_RESTORE,   /* a saved image of `job`, which runs no more, becomes a new one: limit; removes */
+        HR_VERB_BREAKDOWN, /* what its processes' memory is, in breakdown */
         HR_VERB_COUNT,
 };
 
@@ -173,7 +174,7 @@ struct hr_command {
         char job[HR_ID_MAX];
         char name[HR_NAME_MAX], policy[HR_NAME_MAX];
         char checkpoint[272];
-        bool has_limit, fuse, detached;
+        bool has_limit, fuse, detached, removes;
         uint64_t limit_bytes;
         uint32_t retried; /* RUN: how often it was started again by itself */
         char *cgroup;     /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
@@ -200,6 +201,7 @@ struct hr_command *hr_command_free(struct hr_command *c); /* returns NULL; accep
 struct hr_question {
         char job[HR_ID_MAX];
         enum hr_talk_request request;
+        bool leave;          /* none: its connections are closed; they may come back */
         bool grant;          /* CHECKPOINT: the one that is under way may take until then */
         pid_t leader;        /* CHECKPOINT: whose path is preferred */
         uint64_t until_usec; /* CHECKPOINT: CLOCK_REALTIME; else how long an answer is waited for */

@@ -92,7 +92,7 @@ struct hr_job {
         /* what came in */
         enum hr_ask ask;
         enum hr_save save;
-        char save_text[96];
+        char save_text[200];
         uint64_t save_since_usec; /* CLOCK_REALTIME, for checkpoint_file */
         uint64_t save_size_bytes; /* of checkpoint_file, when it was looked at last */
         bool file_busy;

@@ -196,11 +196,17 @@ static void fill_means(
         ret->trim_by = job->can_trim_count == 0 ? "reclaims what is cold"
                        : job->can_reclaim       ? "is asked for its garbage, and what is cold is reclaimed"
                                                 : "is asked for its garbage";
+        const char *refusal = NULL;
+        ret->saves_held = p->checkpoint_method.method == HR_METHOD_CRIU;
+        if (ret->saves_held)
+                refusal = hr_images_refusal(m, job);
         ret->can_save = p->checkpoint_method.method == HR_METHOD_CHANNEL
                                 ? job->can_save_count > 0
-                                : p->checkpoint_method.method != HR_METHOD_NONE;
+                                : p->checkpoint_method.method != HR_METHOD_NONE && !refusal;
         ret->no_save = "it can't save itself: no checkpoint method is set (--checkpoint, or the policy's "
                        "checkpoint_method), and its own code offers none (headroom-job(7))";
+        if (refusal)
+                ret->no_save = refusal;
         ret->braked =
                 job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
         /* Asked of the processes only where the answer may be used. */
@@ -775,7 +781,8 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         describe_end(job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
-        if (job->state.saved && job->state.interrupted && job->oom_kills == 0) {
+        bool ended_by_us = job->state.interrupted || job->state.image;
+        if (job->state.saved && ended_by_us && job->oom_kills == 0) {
                 retry(m, job); /* first: who waits for it tells of the other as that allows */
                 tell_saved(m, job);
         }

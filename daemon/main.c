@@ -17,6 +17,7 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include "act/criu.h"
 #include "act/helper.h"
 #include "act/release.h"
 #include "manager.h"
@@ -64,7 +65,7 @@ static int usage(FILE *out)
 /* 0: go on; else the exit status is *ret_status. */
 static int parse_options(int argc, char **argv, struct options *o, int *ret_status)
 {
-        enum { CONFIG = 256, SOCKET, ROOT, USER, CHECK, DUMP, VERSION, HELPER, RELEASE, STOP_POST };
+        enum { CONFIG = 256, SOCKET, ROOT, USER, CHECK, DUMP, VERSION, HELPER, CRIU, RELEASE, STOP_POST };
         static const struct option longs[] = {
                 {"config", required_argument, NULL, CONFIG},
                 {"socket", required_argument, NULL, SOCKET},
@@ -76,6 +77,7 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
                 {"help", no_argument, NULL, 'h'},
                 /* between our own parts */
                 {"helper", required_argument, NULL, HELPER},
+                {"criu", required_argument, NULL, CRIU},
                 {"release", required_argument, NULL, RELEASE},
                 {"stop-post", no_argument, NULL, STOP_POST},
                 {0},
@@ -107,6 +109,9 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_stat
                         return 1;
                 case HELPER:
                         *ret_status = hr_helper_main(optarg);
+                        return 1;
+                case CRIU:
+                        *ret_status = hr_criu_main(optarg);
                         return 1;
                 case RELEASE:
                         o->release = optarg;

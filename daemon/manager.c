@@ -389,6 +389,7 @@ void hr_manager_schedule(struct hr_manager *m)
                 for (struct hr_domain *d = m->domains; d; d = d->next)
                         next = MIN(next, d->next_usec);
         hr_watch_tick(m, 0, &next);
+        hr_images_tick(m, 0, &next);
         if (next == m->timer_usec)
                 return;
         m->timer_usec = next;
@@ -418,6 +419,7 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
                 if (now >= job->next_usec)
                         hr_ladder_look(m, job, now, false);
         hr_watch_tick(m, now, &unused);
+        hr_images_tick(m, now, &unused);
         hr_manager_schedule(m);
         return 0;
 }
@@ -653,6 +655,7 @@ int hr_manager_new(const struct hr_manager_options *o, struct hr_manager **ret)
                 r = add_sources(m);
         if (r < 0)
                 return r;
+        hr_images_probe(m);
         int bad = hr_state_each(m->runtime_dir, adopt, m);
         if (bad != 0)
                 hr_manager_say(m, "error",

@@ -63,6 +63,9 @@ struct hr_manager {
         struct hr_discover *discover;
         uint64_t next_id, next_id_kept; /* the next free number; the one that is on disk */
         uint64_t helper_retry_usec;
+        int criu_result; /* of its probe: 0: it works; -EAGAIN: not known yet */
+        char criu_text[240];
+        uint64_t sweep_usec; /* when images are looked through for old ones */
 
         struct hr_pending pending[HR_PENDING_MAX];
         uint64_t last_token;
@@ -151,6 +154,19 @@ int hr_errands_start(struct hr_manager *m);
 int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
         struct hr_command *command, const char *hook);
 
+/* images.c: jobs that are saved by CRIU */
+void hr_images_probe(struct hr_manager *m);
+void hr_images_probed(struct hr_manager *m, const struct hr_helper_answer *answer);
+void hr_images_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);
+/* Why CRIU can't save such a job, as far as it is known without looking at its processes; NULL: it may. */
+const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *job);
+/* The job stands still: it is saved. */
+void hr_images_dump(struct hr_manager *m, struct hr_job *job);
+void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* CRIU is at a job that was just adopted: nobody touches it until it is done. False: it is not. */
+bool hr_images_adopt(struct hr_manager *m, struct hr_job *job);
+int hr_images_restore(struct hr_manager *m, struct hr_command *command);
+
 /* consult.c: what a job's own processes are asked, and say */
 /* usec: of CHECKPOINT, until when (CLOCK_REALTIME); else for how long. False: nobody will answer. */
 bool hr_consult_ask(
@@ -166,6 +182,8 @@ void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_us
 /* verbs.c: what peers ask for, and what the helper answers to that */
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *command);
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
+void hr_verbs_restored(
+        struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
 void hr_verbs_known(struct hr_manager *m, struct hr_command *command, const struct hr_helper_answer *answer);
 /* A job that is to be detached has been thawed, or could not be (r), or has ended (-ESRCH). With 0 it is gone
  * after this. */

@@ -60,9 +60,15 @@ static int check_wishes(struct hr_manager *m, struct hr_command *c)
         int r = c->checkpoint[0] ? hr_config_parse_method(c->checkpoint, &method) : 0;
         if (r < 0) {
                 answer(m, c, -EINVAL,
-                        "checkpoint method %s: %s; takes none, signal:USR1, signal:B:USR1 or hook:/path",
+                        "checkpoint method %s: %s; takes none, channel, criu, signal:USR1, signal:B:USR1 "
+                        "or hook:/path",
                         c->checkpoint, r == -EOPNOTSUPP ? "not in this version" : "not understood");
                 return r;
+        }
+        if (c->checkpoint[0] && method.method == HR_METHOD_CRIU && m->criu_result < 0) {
+                answer(m, c, -EOPNOTSUPP, "checkpoint method criu: %s; headroom doctor shows it",
+                        m->criu_text);
+                return -EOPNOTSUPP;
         }
         if (c->has_limit && c->uid != 0 && c->limit_bytes != HR_BYTES_NONE &&
                 c->limit_bytes > m->config->limit_cap_bytes) {
@@ -186,6 +192,65 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
                         job->policy->name, c->policy, match->name, a->text[0] ? "; " : "", a->text);
         else
                 answer(m, c, 0, "%s", a->text);
+}
+
+/* ---- a job that comes back from its image ---- */
+
+static void verb_restore(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        HR_JOBS_FOREACH (m, job)
+                if (strcmp(job->id, c->job) == 0) {
+                        answer(m, c, -EBUSY, "%s runs; it can go on from its image only when it has ended",
+                                NAMED(job));
+                        return;
+                }
+        if (m->criu_result < 0) {
+                answer(m, c, m->criu_result == -ENOENT ? -EOPNOTSUPP : m->criu_result, "%s", m->criu_text);
+                return;
+        }
+        if (check_wishes(m, c) < 0)
+                return;
+        snprintf(c->answer_job, sizeof(c->answer_job), "j%" PRIu64, hr_manager_new_id(m));
+        int r = hr_images_restore(m, c);
+        if (r < 0)
+                answer(m, c, r, "headroomd's helper takes no more just now (%s); try again", strerror(-r));
+}
+
+void hr_verbs_restored(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
+{
+        const struct hr_image *i = &a->image;
+        struct hr_state s = {0};
+        struct hr_job *job;
+        char limit[HR_TEXT_SIZE_MAX];
+
+        if (a->result < 0) {
+                answer(m, c, a->result, "%s can't go on: %s", c->job,
+                        a->text[0] ? a->text : strerror(-a->result));
+                return;
+        }
+        snprintf(s.id, sizeof(s.id), "%s", c->answer_job);
+        snprintf(s.name, sizeof(s.name), "%s", i->name);
+        snprintf(s.policy, sizeof(s.policy), "%s",
+                hr_config_policy(m->config, i->policy) ? i->policy : "default");
+        snprintf(s.checkpoint, sizeof(s.checkpoint), "%s", i->checkpoint);
+        snprintf(s.user, sizeof(s.user), "%s", i->user);
+        s.uid = i->uid;
+        s.gid = i->gid;
+        s.leader = a->leader;
+        s.leader_start_ticks = a->leader_start_ticks;
+        s.own_limit_bytes = HR_BYTES_NONE;
+        s.limit_max_bytes = HR_BYTES_NONE;
+        s.placement = a->placement;
+        s.armed = HR_ARMED_NOTHING;
+        s.armed.limit = i->limit_bytes != HR_BYTES_NONE;
+        int r = hr_manager_add(m, &s, "watch", "restored", &job);
+        if (r != 0) {
+                answer(m, c, r < 0 ? r : -ESRCH, "%s goes on, but can't be watched: %s", c->job,
+                        r < 0 ? strerror(-r) : "it has ended already");
+                return;
+        }
+        answer(m, c, 0, "%s goes on as %s (%s), limit %s; its image is %s", c->job, s.id, s.name,
+                hr_units_format_bytes(limit, job->own_limit_bytes), c->removes ? "removed" : "kept");
 }
 
 /* A name that is free: the one wished for, or the id if it is taken by another (names need not be unique, ids
@@ -582,6 +647,16 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
                                    : "nothing was to be done");
 }
 
+/* CRIU is at it: whatever is done to the job now could end it. */
+static bool is_being_saved(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
+{
+        if (job->save != HR_SAVE_RUNNING || job->state.held_save != HR_HELD_SAVE_RUNS)
+                return false;
+        answer(m, c, -EBUSY, "%s is being saved by CRIU, which must not be disturbed; try again in a moment",
+                NAMED(job));
+        return true;
+}
+
 static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
         enum hr_method method = job->policy->checkpoint_method.method;
@@ -592,6 +667,10 @@ static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct h
                         NAMED(job), job->policy->name);
         else if (job->save == HR_SAVE_RUNNING)
                 answer(m, c, -EBUSY, "%s: a checkpoint is under way", NAMED(job));
+        else if (method == HR_METHOD_CRIU && hr_images_refusal(m, job))
+                answer(m, c, -EOPNOTSUPP, "%s: %s", NAMED(job), hr_images_refusal(m, job));
+        else if (method == HR_METHOD_CRIU)
+                verb_ask(m, c, job);
         else if (job->armed.frozen)
                 answer(m, c, -EBUSY, "%s is held and can't save itself now; headroom resume %s first",
                         NAMED(job), job->id);
@@ -782,6 +861,7 @@ static const struct {
         [HR_VERB_CHECKPOINT] = {verb_checkpoint, true},
         [HR_VERB_HOLD] = {verb_hold, true},
         [HR_VERB_RESUME] = {verb_resume, true},
+        [HR_VERB_RESTORE] = {verb_restore, false},
         [HR_VERB_INTERRUPT] = {verb_ask, true},
         [HR_VERB_KILL] = {verb_ask, true},
         [HR_VERB_POLICIES] = {verb_policies, false},
@@ -791,6 +871,11 @@ static const struct {
         [HR_VERB_BREAKDOWN] = {verb_breakdown, true},
 };
 
+static bool changes(enum hr_verb verb)
+{
+        return verb != HR_VERB_FOLLOW && verb != HR_VERB_BREAKDOWN;
+}
+
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)
 {
         struct hr_job *job = hr_manager_job(m, c->slot, c->job);
@@ -798,6 +883,8 @@ void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)
                 answer(m, c, -EOPNOTSUPP, "headroomd does not know this verb");
         else if (verbs[c->verb].needs_job && !job)
                 answer(m, c, -ENOENT, "%s has ended", c->job);
+        else if (job && changes(c->verb) && is_being_saved(m, c, job))
+                return;
         else
                 verbs[c->verb].run(m, c, job);
 }

@@ -27,7 +27,7 @@ _headroom() {
 	local choices=''
 	case $before in
 	--policy) choices=$(_headroom_policies) ;;
-	--checkpoint) choices='channel signal:USR1 signal:B:USR1 hook:/ none' ;;
+	--checkpoint) choices='channel criu signal:USR1 signal:B:USR1 hook:/ none' ;;
 	--interval) choices='100ms 1s 10s 1min' ;;
 	--limit) choices='80% max'; [[ $verb == run ]] && choices+=' auto' ;;
 	--since | --until) choices='today yesterday 1h 1d 7d' ;;

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "act/criu.h"
 #include "act/hook.h"
 #include "act/limit.h"
 #include "act/release.h"
@@ -287,7 +288,48 @@ static void do_who(const struct helper *h, const struct hr_helper_request *q, st
                 hr_place_of(&h->hierarchy, q->pid, a->from, sizeof(a->from));
 }
 
-static int perform(struct helper *h, const struct hr_helper_request *q, struct hr_helper_answer *a)
+static int reported(const struct hr_criu_report *report, struct hr_helper_answer *a)
+{
+        snprintf(a->text, sizeof(a->text), "%s", report->text);
+        a->bytes = report->bytes;
+        a->placement = report->placement;
+        a->image = report->image;
+        a->leader = report->leader;
+        a->leader_start_ticks = report->leader_start_ticks;
+        return report->result;
+}
+
+/* The daemon ended while CRIU was at a job, and is back. */
+static int do_wait(const struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        char path[300];
+        struct hr_image image;
+
+        (void)hr_criu_wait(q->image.lock, HR_USEC_NEVER);
+        int r = hr_image_find(q->image.index, q->image.id, path, sizeof(path));
+        if (r == 0)
+                r = hr_image_read_record(path, &image);
+        if (r == 0 && image.leader != q->image.leader)
+                r = -ENOENT;
+        snprintf(a->text, sizeof(a->text), "%s%s", r == 0 ? "its image is in " : "CRIU left no image",
+                r == 0 ? path : "");
+        return r;
+}
+
+static int do_image(struct hr_helper_request *q, struct hr_helper_answer *a)
+{
+        static struct hr_criu_report report;
+
+        if (q->op == HR_HELPER_CRIU)
+                hr_criu_probe(q->image.program, &report);
+        else if (q->op == HR_HELPER_DUMP)
+                hr_criu_dump(&q->image, &report);
+        else
+                hr_criu_restore(q->image.index, q->image.id, q->id, q->uid, q->bytes, q->removes, &report);
+        return reported(&report, a);
+}
+
+static int perform(struct helper *h, struct hr_helper_request *q, struct hr_helper_answer *a)
 {
         switch (q->op) {
         case HR_HELPER_WHO:
@@ -319,6 +361,18 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
                 return do_file(q, a);
         case HR_HELPER_NEXT_ID:
                 return do_next_id(h, q);
+        case HR_HELPER_DUMP:
+                if (q->waits)
+                        return do_wait(q, a);
+                /* fall through */
+        case HR_HELPER_CRIU:
+        case HR_HELPER_RESTORE:
+                return do_image(q, a);
+        case HR_HELPER_SWEEP:
+                hr_image_sweep(q->image.index, q->image.time_usec);
+                if (q->image.dir[0])
+                        hr_image_sweep(q->image.dir, q->image.time_usec);
+                return 0;
         case HR_HELPER_HOOK:
                 return hr_hook_exec(q);
         case HR_HELPER_BYE:
@@ -331,7 +385,7 @@ static int perform(struct helper *h, const struct hr_helper_request *q, struct h
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
 
-static void serve(struct helper *h, const struct hr_helper_request *q)
+static void serve(struct helper *h, struct hr_helper_request *q)
 {
         struct hr_helper_answer a = {.token = q->token, .op = q->op, .fd = -1};
 
@@ -361,11 +415,13 @@ static void serve(struct helper *h, const struct hr_helper_request *q)
         }
         bool has_deadline = q->op == HR_HELPER_HOOK || q->op == HR_HELPER_MAP;
         uint64_t patience = has_deadline ? q->deadline_usec : PATIENCE_USEC;
+        /* CRIU ends by itself: killed while it holds a job, it takes it along. */
+        bool has_none = q->op == HR_HELPER_DUMP || q->op == HR_HELPER_RESTORE;
         h->children[h->child_count++] = (struct child){
                 .pid = pid,
                 .pidfd = pidfd_open(pid, 0),
                 .token = q->token,
-                .deadline_usec = now_usec() + patience,
+                .deadline_usec = has_none ? HR_USEC_NEVER : now_usec() + patience,
                 .op = q->op,
         };
 }

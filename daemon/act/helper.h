@@ -11,7 +11,7 @@
  * within 60 s, it releases them.
  */
 
-#include "act/place.h"
+#include "act/image.h"
 
 enum hr_helper_op {
         HR_HELPER_PLACE,   /* hr_place */
@@ -25,8 +25,13 @@ enum hr_helper_op {
         HR_HELPER_PSS,     /* of pids */
         HR_HELPER_MAP,     /* what the memory of pids, or of a cgroup's processes, is */
         HR_HELPER_FILE,    /* when `path` was written last and how large it is, as the owner sees it */
-        HR_HELPER_WHO, /* the names of uid and gid, the cgroup of pid: a directory on the network may let it
-                          wait */
+        HR_HELPER_WHO,  /* the names of uid and gid, the cgroup of pid: a directory on the network may let it
+                           wait */
+        HR_HELPER_CRIU, /* does `criu check` say good: of image.program */
+        HR_HELPER_DUMP, /* CRIU's image of a job that stands still; with `waits` what became of one that is
+                           under way */
+        HR_HELPER_RESTORE, /* an image becomes job `id` */
+        HR_HELPER_SWEEP,   /* images that are too old, in image.dir and image.index */
         HR_HELPER_NEXT_ID, /* keeps the next free job number on disk */
         HR_HELPER_BYE,     /* the daemon leaves in peace: no guarding; no answer */
 };
@@ -52,6 +57,9 @@ struct hr_helper_request {
         uint64_t used_bytes, limit_bytes, job_deadline_usec;
         uint32_t retried; /* > 0: in place of path, `headroom resume` of this saved job, with limit_bytes */
         bool checkpoint;  /* HEADROOM_DEADLINE is then the time until which the hook may take */
+        /* CRIU, DUMP, RESTORE (whose image.id is the old one, uid the caller's), SWEEP */
+        struct hr_image image;
+        bool waits, removes;
         /* PSS, MAP */
         uint64_t inode;      /* MAP: of placement.cgroup, whose processes are meant; 0: pids */
         uint32_t more_count; /* MAP: how many there are besides pids */
@@ -73,7 +81,10 @@ struct hr_helper_answer {
         char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
                                  */
         struct hr_breakdown breakdown; /* MAP */
-        int fd;                        /* WIRE: the receiver's from then on; else -1 */
+        struct hr_image image;         /* RESTORE: as it was recorded */
+        pid_t leader;                  /* RESTORE */
+        uint64_t leader_start_ticks;
+        int fd; /* WIRE: the receiver's from then on; else -1 */
 };
 
 struct hr_helper; /* the daemon's side */

@@ -254,6 +254,29 @@ void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t u
         }
 }
 
+void hr_place_restored(const struct hr_hierarchy *h, pid_t pid, uid_t uid, const char *old_cgroup,
+        const char *id, const char *name, uint64_t limit_bytes, struct hr_placement *ret)
+{
+        char parent[HR_PATH_MAX], slice[64];
+        int r = -EOPNOTSUPP;
+
+        memset(ret, 0, sizeof(*ret));
+        ret->freezer = HR_FREEZER_STOP;
+        snprintf(slice, sizeof(slice), "user-%u.slice", (unsigned)uid);
+        snprintf(parent, sizeof(parent), "%s", old_cgroup);
+        char *slash = strrchr(parent, '/');
+        if (slash)
+                *slash = '\0';
+        if (h->memory_version == 0)
+                snprintf(ret->why, sizeof(ret->why), "this system accounts no memory by cgroup");
+        else if (hr_unit_systemd_runs())
+                r = place_in_scope(h, false, pid, id, name, slice, limit_bytes, ret);
+        else
+                r = place_below(h, pid, id, parent[0] ? parent : "/", limit_bytes, ret);
+        ret->owned = r >= 0;
+        ret->kind = h->memory_version == 2 ? HR_KIND_CGROUP2 : HR_KIND_CGROUP1;
+}
+
 void hr_place_advise(bool user_daemon, uid_t uid, const struct hr_placement *p, char *text, size_t size)
 {
         char path[128];

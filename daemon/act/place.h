@@ -25,6 +25,11 @@ struct hr_placement {
  * tree needs nothing. user_daemon: we are not root, and talk to the user's own manager. */
 void hr_place(const struct hr_hierarchy *h, bool user_daemon, pid_t pid, uid_t uid, const char *id,
         const char *name, uint64_t limit_bytes, struct hr_placement *ret);
+/* A place for a job that comes back from its image: pid, which waits to become it, is moved to where a login
+ * of its owner would put it, or without systemd beside its old cgroup. ret->owned is false where there is
+ * none. */
+void hr_place_restored(const struct hr_hierarchy *h, pid_t pid, uid_t uid, const char *old_cgroup,
+        const char *id, const char *name, uint64_t limit_bytes, struct hr_placement *ret);
 /* The cgroup that pid is in, in the memory hierarchy, or "". */
 void hr_place_of(const struct hr_hierarchy *h, pid_t pid, char *path, size_t size);
 /* What the job's owner should know of its place: one sentence, or "". */

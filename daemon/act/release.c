@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "act/criu.h"
 #include "act/freeze.h"
 #include "act/fuse.h"
 #include "act/limit.h"
@@ -23,6 +24,7 @@
  */
 
 #define UNIT "headroomd.service"
+#define CRIU_USEC (15 * HR_USEC_PER_SEC) /* below TimeoutStopSec= of the service */
 #define FUSE_RESERVE_BYTES (16 * HR_MIB) /* chosen: room for a handler's own small allocations */
 
 int hr_release_lock(const char *runtime_dir)
@@ -75,6 +77,11 @@ static void release_one(const struct hr_state *state, void *userdata)
 
         if (!armed->frozen && !armed->high && armed->stood_back_bytes == HR_BYTES_NONE)
                 return;
+        if (armed->frozen) { /* CRIU would freeze it again behind us */
+                char criu[600];
+                snprintf(criu, sizeof(criu), "%s/criu-%s.lock", rel->runtime_dir, state->id);
+                (void)hr_criu_wait(criu, CRIU_USEC);
+        }
         _close_ int control = open_control(rel->hierarchy, p);
         bool has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &group) == 0;
         bool has_tree = p->kind == HR_KIND_PROCESS && hr_tree_open(rel->hierarchy->proc, state->leader,

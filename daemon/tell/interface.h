@@ -24,6 +24,9 @@
  * - Act(s verb, s job) -> s message
  *       verb: "detach" "trim" "checkpoint" "hold" "interrupt" "kill"
  * - Resume(s job, b has_limit, t limit) -> s message
+ * - Restore(s id, b has_limit, t limit, b remove) -> s message
+ *       a job that CRIU saved and that runs no more goes on from its image as a new one; remove: the image
+ * goes when that is done
  * - Policies(s name) -> s text
  *       as configuration text; "": all
  * - SetPolicyKey(s policy, s key, s value) -> s message

@@ -261,6 +261,10 @@ void hr_liaison_ask(struct hr_liaison *l)
 
         while (hr_exchange_next_question(l->exchange, &q)) {
                 int r = 0;
+                if (q.leave) {
+                        hr_channel_job_gone(l->channel, q.job);
+                        continue;
+                }
                 if (q.request == HR_TALK_TRIM)
                         r = hr_channel_ask_trim(l->channel, q.job, q.until_usec);
                 else if (q.request == HR_TALK_CHECKPOINT && q.grant)

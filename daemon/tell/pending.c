@@ -145,6 +145,7 @@ static int (*const answers[HR_VERB_COUNT])(
         [HR_VERB_CHECKPOINT] = answer_message,
         [HR_VERB_HOLD] = answer_message,
         [HR_VERB_RESUME] = answer_message,
+        [HR_VERB_RESTORE] = answer_message,
         [HR_VERB_INTERRUPT] = answer_message,
         [HR_VERB_KILL] = answer_message,
         [HR_VERB_POLICIES] = answer_policies,

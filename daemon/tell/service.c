@@ -249,6 +249,28 @@ static int method_resume(struct hr_service *s, struct hr_peer *p, sd_bus_message
         return hr_pending_submit(s->pending, p, m, &c, e);
 }
 
+/* Of a job that runs no more: whose it is, the image says, and the helper reads that. */
+static int method_restore(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
+{
+        _command_ struct hr_command *c = NULL;
+        uint64_t limit_bytes;
+        const char *word;
+        int has_limit, removes, r;
+
+        r = sd_bus_message_read(m, "sbtb", &word, &has_limit, &limit_bytes, &removes);
+        if (r < 0)
+                return r;
+        if (!hr_units_is_job_id(word))
+                return hr_message_set_error(
+                        e, -EINVAL, "A saved image is named by the id of its job, such as j17.");
+        if ((r = hr_pending_command(&p->caller, HR_VERB_RESTORE, NULL, &c)) < 0 ||
+                (r = put(c->job, sizeof(c->job), word, "job's id", e)) < 0 ||
+                (r = put_limit(c, has_limit, limit_bytes, e)) < 0)
+                return r;
+        c->removes = removes;
+        return hr_pending_submit(s->pending, p, m, &c, e);
+}
+
 static int method_policies(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
 {
         _command_ struct hr_command *c = NULL;
@@ -573,6 +595,7 @@ static const struct {
         {"SetPolicy", method_set_policy},
         {"Act", method_act},
         {"Resume", method_resume},
+        {"Restore", method_restore},
         {"Policies", method_policies},
         {"SetPolicyKey", method_set_policy_key},
         {"Doctor", method_doctor},
@@ -630,6 +653,7 @@ const sd_bus_vtable hr_service_vtable[] = {
         METHOD("SetPolicy", "ss", "s"),
         METHOD("Act", "ss", "s"),
         METHOD("Resume", "sbt", "s"),
+        METHOD("Restore", "sbtb", "s"),
         METHOD("Policies", "s", "s"),
         METHOD("SetPolicyKey", "sss", "s"),
         METHOD("Doctor", "", "a(ssss)"),

@@ -27,9 +27,9 @@ int hr_config_parse_method(const char *text, struct hr_checkpoint_method *ret)
         struct hr_checkpoint_method method = {.method = HR_METHOD_NONE};
         const char *rest;
 
-        if (strcmp(text, "criu") == 0)
-                return -EOPNOTSUPP;
-        if (strcmp(text, "channel") == 0) {
+        if (strcmp(text, "criu") == 0) {
+                method.method = HR_METHOD_CRIU;
+        } else if (strcmp(text, "channel") == 0) {
                 method.method = HR_METHOD_CHANNEL;
         } else if (strncmp(text, "hook:", 5) == 0) {
                 rest = text + 5;
@@ -74,6 +74,9 @@ char *hr_config_spell_method(char *buf, const struct hr_checkpoint_method *metho
                 break;
         case HR_METHOD_CHANNEL:
                 (void)snprintf(buf, 272, "channel");
+                break;
+        case HR_METHOD_CRIU:
+                (void)snprintf(buf, 272, "criu");
                 break;
         case HR_METHOD_NONE:
                 (void)snprintf(buf, 272, "none");

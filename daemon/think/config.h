@@ -18,6 +18,7 @@ enum hr_method {
         HR_METHOD_SIGNAL_LEADER, /* signal:B:USR1, to the leader alone (Slurm's spelling) */
         HR_METHOD_HOOK,          /* hook:/path */
         HR_METHOD_CHANNEL,       /* channel: the job's own code, over the jobs' socket */
+        HR_METHOD_CRIU,          /* criu: the whole job, while it is held; nothing in it takes part */
 };
 
 struct hr_checkpoint_method {
@@ -25,8 +26,7 @@ struct hr_checkpoint_method {
         int signal;
         char path[256];
 };
-/* "none", "signal:USR1", "signal:B:USR1", "hook:/abs/path". -EINVAL, -ENAMETOOLONG. "channel" and "criu" are
- * -EOPNOTSUPP. */
+/* "none", "signal:USR1", "signal:B:USR1", "hook:/abs/path", "channel", "criu". -EINVAL, -ENAMETOOLONG. */
 int hr_config_parse_method(const char *text, struct hr_checkpoint_method *ret);
 /* Spells it back; buf of 272 bytes. */
 char *hr_config_spell_method(char *buf, const struct hr_checkpoint_method *method);
@@ -65,6 +65,9 @@ struct hr_policy {
         struct hr_checkpoint_method checkpoint_method;
         uint64_t checkpoint_deadline_usec;
         char checkpoint_file[256]; /* proof of a signal's checkpoint: newer, and settled */
+        char criu_dir[256];        /* where its images are; "": the daemon's state directory */
+        uint64_t criu_free_bytes;  /* what a dump must leave free there */
+        uint64_t criu_keep_usec;   /* how long an image is kept */
         enum hr_fuse_mode fuse;
         bool elastic;             /* raise the limit before holding, up to limit_max */
         uint64_t limit_max_bytes; /* HR_BYTES_NONE: no room is given by itself */
@@ -101,6 +104,7 @@ struct hr_config {
         uint32_t metrics_jobs;      /* series of single jobs, at most */
         uint64_t record_age_usec;   /* HR_USEC_NEVER: whatever its age */
         uint64_t record_size_bytes; /* of the record of ended jobs */
+        char criu[256];             /* the program */
         /* [host] */
         bool host_guard;
         uint64_t host_reserve_bytes; /* the host counts as full when only this is left */

@@ -64,6 +64,7 @@ static const struct hr_config_key keys[] = {
                 "How long the record of an ended job is kept, for headroom why, history and advise."),
         DAEMON("record_size", record_size_bytes, size, HR_MIB, 1024 * HR_GIB, "256M",
                 "How large the record of ended jobs may grow; the oldest goes first."),
+        DAEMON("criu", criu, path, 0, 0, "/usr/sbin/criu", "The program of checkpoint_method criu."),
 
         HOST("guard", host_guard, yesno, 0, 1, "yes",
                 "Put the jobs through their ladder when the host itself runs out of memory."),
@@ -108,6 +109,12 @@ static const struct hr_config_key keys[] = {
                 "How long a checkpoint may take."),
         POLICY("checkpoint_file", checkpoint_file, path, 0, 0, "",
                 "The file whose change proves that a signal made the job save."),
+        POLICY("criu_dir", criu_dir, path, 0, 0, "",
+                "Where CRIU's images are, root's alone; empty: /var/lib/headroom/images."),
+        POLICY("criu_free", criu_free_bytes, size, 0, 65536 * HR_GIB, "1G",
+                "What a dump by CRIU must leave free on that disk."),
+        POLICY("criu_keep", criu_keep_usec, time, 60 * SEC, NEVER, "30d",
+                "How long an image is kept for headroom resume."),
         POLICY("fuse", fuse, fuse, 0, 0, "auto",
                 "Let an interrupted job meet MemoryError before the kernel's SIGKILL; auto: if it is "
                 "Python."),

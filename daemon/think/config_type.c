@@ -251,7 +251,7 @@ static char *spell_method(const struct hr_config_key *key HR_UNUSED, char *buf, 
 
 static char *takes_method(const struct hr_config_key *key HR_UNUSED, char *buf)
 {
-        return WRITE(buf, "channel, signal:NAME, signal:B:NAME, hook:/PATH or none");
+        return WRITE(buf, "channel, criu, signal:NAME, signal:B:NAME, hook:/PATH or none");
 }
 
 /* "2, limit x1.5", or "2", which is that. */

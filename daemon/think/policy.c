@@ -324,6 +324,8 @@ static void send_interrupt(struct step *s)
         s->out->actions |= HR_ACT_INTERRUPT | HR_ACT_THAW | (fuse ? HR_ACT_FUSE : 0);
         s->state->fused |= fuse;
         s->state->interrupted = true;
+        if (TAKE_VALUE(s->state->image)) /* its handlers run */
+                s->state->saved = false;
         note(s, HR_STAGE_INTERRUPT, "interrupt", "started",
                 "SIGINT sent%s; SIGTERM follows in %s if it has not ended; %s",
                 fuse ? ", with a fuse that turns the next large allocation into a MemoryError" : "",
@@ -350,7 +352,13 @@ static void tell_passed_over(struct step *s, enum hr_stage stage, const char *ac
  */
 static bool enter_ending(struct step *s, const char *why)
 {
-        if (level_on(s, HR_STAGE_INTERRUPT)) {
+        bool ends = level_on(s, HR_STAGE_INTERRUPT) || level_on(s, HR_STAGE_KILL);
+        if (ends && s->state->image) {
+                /* Its handlers would change files that the image expects as they are. */
+                char text[160];
+                snprintf(text, sizeof(text), "%s; its image is complete", why);
+                enter_kill(s, text);
+        } else if (level_on(s, HR_STAGE_INTERRUPT)) {
                 note(s, HR_STAGE_INTERRUPT, "interrupt", "asked", "%s", why);
                 if (s->in->means.can_freeze && !s->in->frozen && fuse_wanted(s))
                         enter_brake(s, HR_PHASE_INTERRUPT, HR_STAGE_INTERRUPT);
@@ -365,6 +373,19 @@ static bool enter_ending(struct step *s, const char *why)
         return true;
 }
 
+static bool cooled_down(const struct step *s, uint64_t last_usec)
+{
+        return last_usec == 0 || over(s, last_usec + s->policy->cooldown_usec);
+}
+
+/* It is saved when it stands still. */
+static void want_held_save(struct step *s, enum hr_after_save after)
+{
+        s->state->held_save = HR_HELD_SAVE_WAITS;
+        s->state->after_save = after;
+        s->state->phase_since_usec = s->in->now_usec;
+}
+
 static void enter_hold(struct step *s, bool by_owner)
 {
         const struct hr_policy *p = s->policy;
@@ -374,7 +395,12 @@ static void enter_hold(struct step *s, bool by_owner)
         bool raise = !by_owner && p->elastic && s->in->means.room_bytes > 0 && s->in->means.can_freeze &&
                      s->binding && s->binding->source == HR_SOURCE_OWN;
 
-        if (!by_owner && !raise) {
+        bool saves = !by_owner && !raise && s->in->means.saves_held && s->in->means.can_save &&
+                     s->in->means.can_freeze && level_on(s, HR_STAGE_CHECKPOINT) && !s->state->image &&
+                     cooled_down(s, s->state->save_usec);
+        bool ends = saves && (p->hold_timeout_usec == 0 || host);
+
+        if (!by_owner && !raise && !ends) {
                 if (!s->in->means.can_freeze) {
                         tell_passed_over(s, HR_STAGE_HOLD, "freeze", s->in->means.no_freeze);
                         enter_ending(s, "it grows and can't be held");
@@ -402,6 +428,10 @@ static void enter_hold(struct step *s, bool by_owner)
         } else if (by_owner) {
                 note(s, HR_STAGE_HOLD, "freeze", "done", "held as asked, for at most %s; %s",
                         hr_units_format_time(time, p->hold_max_usec), NUMBERS(s));
+        } else if (ends) {
+                note(s, HR_STAGE_HOLD, "freeze", "done", "held to be saved by CRIU and ended: %s; %s",
+                        host ? "holding a job frees nothing of a full host" : "its policy does not hold",
+                        NUMBERS(s));
         } else {
                 note(s, HR_STAGE_HOLD, "freeze", "done",
                         "held just before its limit, nothing is lost; %s; waits at most %s", NUMBERS(s),
@@ -409,6 +439,8 @@ static void enter_hold(struct step *s, bool by_owner)
                                 time, s->in->shortage ? p->hold_timeout_usec : p->hold_max_usec));
         }
         enter(s, HR_PHASE_HELD, HR_STAGE_HOLD, hr_add(now, raise ? RAISE_PATIENCE_USEC : p->hold_max_usec));
+        if (saves)
+                want_held_save(s, ends ? HR_AFTER_SAVE_END : HR_AFTER_SAVE_HOLD);
 }
 
 static void start_save(struct step *s)
@@ -440,13 +472,17 @@ static enum hr_stage stage_by_level(const struct step *s)
         for (enum hr_stage e = HR_STAGE_NOTICE; e <= HR_STAGE_CHECKPOINT; e++)
                 if (s->binding && past(s, s->binding, e))
                         stage = e;
-        return stage == HR_STAGE_CHECKPOINT && !s->in->means.can_save ? HR_STAGE_TRIM : stage;
+        bool saves = s->in->means.can_save && !s->in->means.saves_held;
+        return stage == HR_STAGE_CHECKPOINT && !saves ? HR_STAGE_TRIM : stage;
 }
 
 static void let_go(struct step *s)
 {
         s->state->owner_held = false;
         s->state->raising = false;
+        s->state->held_save = HR_HELD_SAVE_NONE;
+        if (TAKE_VALUE(s->state->image)) /* it goes on from there, and changes files: of another moment now */
+                s->state->saved = false;
         begin_walls_anew(s, false);
         if (!s->binding || !past(s, s->binding, HR_STAGE_CHECKPOINT))
                 forget_above(s->state, stage_by_level(s));
@@ -494,11 +530,6 @@ static void observe(struct step *s, enum hr_stage want)
                 return;
         note(s, want, actions[want], "observed", "%s", NUMBERS(s));
         enter(s, HR_PHASE_WATCH, want, 0);
-}
-
-static bool cooled_down(const struct step *s, uint64_t last_usec)
-{
-        return last_usec == 0 || over(s, last_usec + s->policy->cooldown_usec);
 }
 
 /* A job that lives by its trims would be told of each crossing, every few seconds for hours. */
@@ -584,6 +615,9 @@ static void climb(struct step *s, enum hr_stage want)
         case HR_STAGE_CHECKPOINT:
                 if (!s->in->means.can_save) {
                         tell_passed_over(s, want, "checkpoint", s->in->means.no_save);
+                        climb_below(s, want);
+                } else if (s->in->means.saves_held) {
+                        tell_passed_over(s, want, "checkpoint", "CRIU saves it when it is held");
                         climb_below(s, want);
                 } else if (!state->save_spent && cooled_down(s, state->save_usec)) {
                         if (s->in->means.can_freeze && s->binding->left_min_usec < BRAKE_USEC)
@@ -700,6 +734,7 @@ static void tell_outcomes(struct step *s)
 
         if (save == HR_SAVE_PROVEN) {
                 s->state->saved = true;
+                s->state->image = s->state->held_save == HR_HELD_SAVE_RUNS;
                 note(s, s->state->stage, "checkpoint", "proven", "%s; %s", text, NUMBERS(s));
         } else if (save == HR_SAVE_FAILED) {
                 note(s, s->state->stage, "checkpoint", "failed", "%s; %s", text, NUMBERS(s));
@@ -762,12 +797,60 @@ static void phase_save(struct step *s)
         enter(s, HR_PHASE_WATCH, HR_STAGE_CHECKPOINT, 0);
 }
 
+#define HELD_SAVE_LOOK_USEC (250 * HR_USEC_PER_MSEC)
+#define STAND_STILL_USEC (30 * HR_USEC_PER_SEC) /* a task that waits for a disk freezes only then; chosen */
+
+/*
+ * True: it is being saved, and nothing else is done to it. What comes after that depends on why it was held.
+ */
+static bool held_save(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        bool late = over(s, state->phase_since_usec + STAND_STILL_USEC), was_running;
+
+        if (state->held_save == HR_HELD_SAVE_NONE)
+                return false;
+        if (state->held_save == HR_HELD_SAVE_WAITS && s->in->frozen) {
+                s->out->actions |= HR_ACT_SAVE;
+                state->held_save = HR_HELD_SAVE_RUNS;
+                state->save_usec = s->in->now_usec;
+                note(s, HR_STAGE_HOLD, "checkpoint", "started", "saved by CRIU while it is held; %s",
+                        NUMBERS(s));
+                return true;
+        }
+        if (state->held_save == HR_HELD_SAVE_WAITS && !late) {
+                s->out->look_again_usec = MIN(s->out->look_again_usec, s->in->now_usec + HELD_SAVE_LOOK_USEC);
+                return true;
+        }
+        if (state->held_save == HR_HELD_SAVE_RUNS && s->in->save == HR_SAVE_RUNNING) {
+                s->out->look_again_usec = MIN(s->out->look_again_usec, s->in->now_usec + HELD_SAVE_LOOK_USEC);
+                state->held_short_usec += hr_sub(s->in->now_usec, state->step_usec);
+                return true;
+        }
+        was_running = state->held_save == HR_HELD_SAVE_RUNS;
+        state->held_save = HR_HELD_SAVE_NONE;
+        if (!was_running)
+                note(s, HR_STAGE_HOLD, "checkpoint", "failed", "it does not stand still; %s", NUMBERS(s));
+        if (state->after_save == HR_AFTER_SAVE_GO) {
+                s->out->actions |= HR_ACT_THAW;
+                note(s, stage_by_level(s), "thaw", "done", "goes on: it was held to be saved; %s",
+                        NUMBERS(s));
+                let_go(s);
+                return true;
+        }
+        return state->after_save == HR_AFTER_SAVE_END &&
+               enter_ending(
+                       s, state->image ? "its policy ends it when it is saved" : "it could not be saved");
+}
+
 static void phase_held(struct step *s)
 {
         struct hr_policy_state *state = s->state;
         const struct hr_policy *p = s->policy;
         uint64_t now = s->in->now_usec;
 
+        if (held_save(s))
+                return;
         if (s->in->signal_pending) {
                 thaw_without_room(s, "a signal waits for it, so that it can obey");
                 return;
@@ -880,7 +963,9 @@ static bool answer(struct step *s)
         struct hr_policy_state *state = s->state;
         bool held = state->phase == HR_PHASE_HELD;
 
-        if (s->in->means.observe_only || (state->phase == HR_PHASE_KILL && s->in->ask != HR_ASK_KILL))
+        bool saving = state->held_save == HR_HELD_SAVE_RUNS && s->in->save == HR_SAVE_RUNNING;
+        if (s->in->means.observe_only || saving ||
+                (state->phase == HR_PHASE_KILL && s->in->ask != HR_ASK_KILL))
                 return false; /* nothing may be done to it; or nothing else can be done for it */
         switch (s->in->ask) {
         case HR_ASK_NOTHING:
@@ -890,7 +975,13 @@ static bool answer(struct step *s)
                 note(s, state->stage, "trim", "started", "as asked; %s", NUMBERS(s));
                 return true;
         case HR_ASK_CHECKPOINT:
-                if (state->phase == HR_PHASE_WATCH && s->in->means.can_save)
+                if (s->in->means.saves_held && s->in->means.can_save && s->in->means.can_freeze &&
+                        (held || state->phase == HR_PHASE_WATCH)) {
+                        if (!held)
+                                enter_hold(s, true);
+                        want_held_save(s, held ? HR_AFTER_SAVE_HOLD : HR_AFTER_SAVE_GO);
+                        s->out->look_again_usec = MIN(s->out->look_again_usec, s->in->now_usec + LOOK_USEC);
+                } else if (state->phase == HR_PHASE_WATCH && s->in->means.can_save)
                         start_save(s);
                 else if (state->phase == HR_PHASE_WATCH)
                         note(s, state->stage, "checkpoint", "passed over", "%s", s->in->means.no_save);

@@ -54,6 +54,7 @@ struct hr_means {
         bool trim_is_asked;  /* its own processes are asked, and have not answered */
         bool can_stand_back; /* its own processes can be asked, and its limit may stand back meanwhile */
         bool can_save;       /* a method, and what it needs */
+        bool saves_held;     /* the method takes a job that stands still (CRIU), and can't be stopped */
         bool can_fuse;
         bool braked; /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
         uint64_t room_bytes; /* elastic: the own limit may be raised to this; 0: it may not */
@@ -73,7 +74,7 @@ struct hr_policy_input {
         bool shortage;       /* the host or a shared ancestor is short: hold_timeout runs */
         enum hr_ask ask;
         enum hr_save save;
-        char save_text[96]; /* of the outcome: "exit status 1", a path ... */
+        char save_text[200]; /* of the outcome: "exit status 1", a path ... */
         bool trim_done;
         uint64_t trimmed_bytes;
 };
@@ -88,6 +89,18 @@ enum hr_phase {
         HR_PHASE_TERMINATE, /* SIGTERM was sent */
         HR_PHASE_KILL,
         HR_PHASE_COUNT,
+};
+
+/* A save that is done to a job while it is held, and what comes after it. */
+enum hr_held_save {
+        HR_HELD_SAVE_NONE,
+        HR_HELD_SAVE_WAITS, /* for the job to stand still */
+        HR_HELD_SAVE_RUNS,  /* until it is over, nobody touches the job */
+};
+enum hr_after_save {
+        HR_AFTER_SAVE_HOLD, /* its owner is asked, as of any held job */
+        HR_AFTER_SAVE_GO,   /* it was held for this alone */
+        HR_AFTER_SAVE_END,  /* its policy does not hold, or holding it would free nothing */
 };
 
 /* What was seen of one limit past the hold level. */
@@ -115,6 +128,9 @@ struct hr_policy_state {
         bool owner_held;
         bool fused;
         bool saved; /* a proven checkpoint exists */
+        bool image; /* and it is of this very moment: it has stood still since */
+        enum hr_held_save held_save;
+        enum hr_after_save after_save;
         bool raising;
         bool interrupted;    /* it was told to end, by us */
         uint8_t told_passed; /* bit n: that stage n was passed over has been told in this crossing */

@@ -25,6 +25,7 @@ import jobs_kit
 import jobs_answers  # noqa: F401  each registers its scenarios
 import jobs_doctor  # noqa: F401
 import jobs_drill  # noqa: F401
+import jobs_criu  # noqa: F401
 import jobs_finding  # noqa: F401
 import jobs_hardship  # noqa: F401
 import jobs_ladder  # noqa: F401

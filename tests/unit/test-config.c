@@ -342,9 +342,7 @@ static void test_problems(void **state HR_UNUSED)
                         "2: [policy a] retry = 1, limit x1.5y: not accepted"},
                 {"method", TEXT("[policy a]\ncheckpoint_method = signal:KILL\n"), 1, 0,
                         "2: [policy a] checkpoint_method = signal:KILL: not accepted, takes channel, "
-                        "signal:NAME, signal:B:NAME, hook:/PATH or none\n"},
-                {"method to come", TEXT("[policy a]\ncheckpoint_method = criu\n"), 1, 0,
-                        "2: [policy a] checkpoint_method = criu: not supported, takes channel, "},
+                        "criu, signal:NAME, signal:B:NAME, hook:/PATH or none\n"},
                 {"hook not absolute", TEXT("[policy a]\non_end = mail\n"), 1, 0,
                         "2: [policy a] on_end = mail: not accepted, takes an absolute path, or nothing\n"},
                 {"file not absolute", TEXT("[policy a]\ncheckpoint_file = ~/state\n"), 1, 0,
@@ -641,7 +639,8 @@ static void test_method(void **state HR_UNUSED)
                 {"hook not absolute", "hook:save", -EINVAL, 0, 0},
                 {"capitals", "None", -EINVAL, 0, 0},
                 {"channel", "channel", 0, HR_METHOD_CHANNEL, 0},
-                {"to come", "criu", -EOPNOTSUPP, 0, 0},
+                {"criu", "criu", 0, HR_METHOD_CRIU, 0},
+                {"criu takes nothing", "criu:/var", -EINVAL, 0, 0},
                 {"too long", "hook:/" X50 X50 X50 X50 X50 X50, -ENAMETOOLONG, 0, 0},
         };
         char spelled[272];

@@ -28,6 +28,7 @@ enum { /* what differs from a job that can be frozen, trimmed and fused, in a gr
         UNBRAKED = 1 << 4,
         WAY_IN = 1 << 5,
         ROOM = 1 << 6,
+        BY_CRIU = 1 << 8,     /* saved while it is held */
         STANDS_BACK = 1 << 7, /* its own processes can be asked, and its limit raised meanwhile */
 };
 
@@ -99,7 +100,8 @@ static void job_init(struct job *j, const char *name, const char *policy, const 
                 .can_trim = !(means & NO_TRIM),
                 .trim_by = "reclaims what is cold",
                 .can_stand_back = means & STANDS_BACK,
-                .can_save = means & CAN_SAVE,
+                .can_save = means & (CAN_SAVE | BY_CRIU),
+                .saves_held = means & BY_CRIU,
                 .can_fuse = !(means & NO_FUSE),
                 .braked = !(means & UNBRAKED),
                 .room_bytes = means & ROOM ? LIMIT + LIMIT / 4 : 0,
@@ -1104,6 +1106,56 @@ static uint64_t below(struct test_random *r, uint64_t n)
         return test_random_next(r) % n;
 }
 
+static void saves_held(void **state HR_UNUSED)
+{
+        static const struct life rows[] = {
+                {"it is saved once it is held, and its owner is asked", .means = BY_CRIU,
+                        .looks = {{1000, 9500, 10,
+                                          "watch trim trim notice:done,checkpoint:passed over,trim:started"},
+                                {1000, 9700, 10, NULL}, {100, 9712, 10, "held hold freeze freeze:done"},
+                                {10, 9712, 0, "held hold - -", STUCK},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {1000, 9712, 0, "held hold - -", .save = HR_SAVE_RUNNING},
+                                {1000, 9712, 0, "held hold - checkpoint:proven", .save = HR_SAVE_PROVEN},
+                                {1000, 9712, 0, "held hold - -"},
+                                {1000, 9712, 0, "kill kill kill kill:started", .ask = HR_ASK_KILL}}},
+                {"nobody touches it while it is saved", .means = BY_CRIU, .keys = "hold_max=2s",
+                        .looks = {{1000, 9500, 10, NULL}, {1000, 9700, 10, NULL}, {100, 9712, 10, NULL},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {10, 9712, 0, "held hold - -", PENDING, .save = HR_SAVE_RUNNING},
+                                {10, 9712, 0, "held hold - -", .ask = HR_ASK_RESUME, .save = HR_SAVE_RUNNING},
+                                {10, 9712, 0, "held hold - -", .ask = HR_ASK_KILL, .save = HR_SAVE_RUNNING},
+                                {10, 9712, 0, "held hold - -", YIELD | SHORTAGE, .save = HR_SAVE_RUNNING},
+                                {MIN_, 5000, 0, "held hold - -", .save = HR_SAVE_RUNNING}}},
+                {"one that could not be saved is held as any", .means = BY_CRIU,
+                        .looks = {{1000, 9500, 10, NULL}, {1000, 9700, 10, NULL}, {100, 9712, 10, NULL},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {1000, 9712, 0, "held hold - checkpoint:failed", .save = HR_SAVE_FAILED},
+                                {1000, 9712, 0, "held hold - -"}}},
+                {"without a hold it is ended where it stands", .means = BY_CRIU, .keys = "hold_timeout=0",
+                        .looks = {{1000, 9500, 10, NULL}, {1000, 9700, 10, NULL},
+                                {100, 9712, 10, "held hold freeze freeze:done"},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {1000, 9712, 0, "kill kill kill checkpoint:proven,kill:started",
+                                        .save = HR_SAVE_PROVEN}}},
+                {"and interrupted where that failed", .means = BY_CRIU, .keys = "hold_timeout=0",
+                        .looks = {{1000, 9500, 10, NULL}, {1000, 9700, 10, NULL}, {100, 9712, 10, NULL},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {1000, 9712, 0,
+                                        "interrupt interrupt fuse+interrupt+thaw "
+                                        "checkpoint:failed,interrupt:asked,interrupt:started",
+                                        .save = HR_SAVE_FAILED}}},
+                {"asked for while it runs, it is held for that alone", .means = BY_CRIU,
+                        .looks = {{1000, 5000, 0, "watch ok - -"},
+                                {1000, 5000, 0, "held hold freeze freeze:done", .ask = HR_ASK_CHECKPOINT},
+                                {10, 5000, 0, "held hold save checkpoint:started"},
+                                {1000, 5000, 0, "held hold - -", .save = HR_SAVE_RUNNING},
+                                {1000, 5000, 0, "watch ok thaw checkpoint:proven,thaw:done",
+                                        .save = HR_SAVE_PROVEN}}},
+        };
+        WALK(rows);
+}
+
 static void random_lives(void **state HR_UNUSED)
 {
         static const char *const keys[] = {"", "", "interrupt=off", "kill=off", "interrupt=off kill=off",
@@ -1177,6 +1229,7 @@ int main(void)
                 cmocka_unit_test(in_peace),
                 cmocka_unit_test(leaves),
                 cmocka_unit_test(saves),
+                cmocka_unit_test(saves_held),
                 cmocka_unit_test(holds),
                 cmocka_unit_test(elastic),
                 cmocka_unit_test(ends),

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "act/criu.h"
+
+/*
+ * The deciding thread's side of CRIU's images: what the helper is asked, and what becomes of its answers. The
+ * helper's child waits for CRIU as long as that takes; here nobody does.
+ */
+
+#define SWEEP_USEC (6 * 3600 * HR_USEC_PER_SEC) /* chosen: images are kept for days */
+
+static struct hr_helper_request q; /* one thread; sent by copy */
+
+static void begin(const struct hr_manager *m, enum hr_helper_op op)
+{
+        memset(&q, 0, sizeof(q));
+        q.op = op;
+        snprintf(q.image.index, sizeof(q.image.index), "%s/images", m->state_dir);
+        snprintf(q.image.program, sizeof(q.image.program), "%s", m->config->criu);
+}
+
+void hr_images_probe(struct hr_manager *m)
+{
+        if (m->user) {
+                m->criu_result = -EPERM;
+                snprintf(m->criu_text, sizeof(m->criu_text), "CRIU needs root's headroomd");
+                return;
+        }
+        m->criu_result = -EAGAIN;
+        snprintf(m->criu_text, sizeof(m->criu_text), "CRIU is being probed; try again in a moment");
+        begin(m, HR_HELPER_CRIU);
+        int r = hr_errands_ask(m, &q, NULL, NULL, NULL);
+        if (r < 0)
+                snprintf(m->criu_text, sizeof(m->criu_text), "CRIU could not be probed (%s)", strerror(-r));
+}
+
+void hr_images_probed(struct hr_manager *m, const struct hr_helper_answer *a)
+{
+        m->criu_result = a->result;
+        snprintf(m->criu_text, sizeof(m->criu_text), "%s%.180s",
+                a->result == -ENOENT ? "CRIU is not installed: " : "",
+                a->text[0] ? a->text : strerror(-a->result));
+}
+
+void hr_images_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec)
+{
+        if (m->user || !m->helper)
+                return;
+        if (now_usec >= m->sweep_usec && now_usec > 0) {
+                m->sweep_usec = now_usec + SWEEP_USEC;
+                for (size_t i = 0; i < m->config->policy_count; i++) {
+                        const char *dir = m->config->policies[i].criu_dir;
+                        if (i > 0 && dir[0] == '\0')
+                                continue; /* it went with the first */
+                        begin(m, HR_HELPER_SWEEP);
+                        q.image.time_usec = hr_now_realtime_usec();
+                        snprintf(q.image.dir, sizeof(q.image.dir), "%s", dir);
+                        (void)hr_errands_ask(m, &q, NULL, NULL, NULL); /* else the next time */
+                }
+        }
+        *next_usec = MIN(*next_usec, m->sweep_usec);
+}
+
+const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *job)
+{
+        if (m->criu_result < 0)
+                return m->criu_text;
+        if ((job->freezer != HR_FREEZER_CGROUP2 && job->freezer != HR_FREEZER_CGROUP1) || !job->control)
+                return "CRIU takes only what stands in a cgroup of its own that can be frozen, and it does "
+                       "not";
+        if (job->card->leader <= 1 || !job->owned)
+                return "CRIU takes only jobs that headroom run started";
+        return NULL;
+}
+
+static void fill(const struct hr_manager *m, const struct hr_job *job, bool waits)
+{
+        const struct hr_policy *p = job->policy;
+        struct hr_image *i = &q.image;
+
+        begin(m, HR_HELPER_DUMP);
+        q.waits = waits;
+        snprintf(i->id, sizeof(i->id), "%s", job->id);
+        snprintf(i->name, sizeof(i->name), "%s", job->card->name);
+        snprintf(i->policy, sizeof(i->policy), "%s", p->name);
+        if (job->own_policy)
+                hr_config_spell_method(i->checkpoint, &job->own_policy->checkpoint_method);
+        snprintf(i->user, sizeof(i->user), "%s", job->card->user);
+        i->uid = job->uid;
+        i->gid = job->gid;
+        i->leader = job->card->leader;
+        i->used_bytes = job->used_bytes;
+        i->limit_bytes = job->own_limit_bytes;
+        i->free_bytes = p->criu_free_bytes;
+        i->keep_usec = p->criu_keep_usec;
+        snprintf(i->cgroup, sizeof(i->cgroup), "%s", job->group.path ? job->group.path : "");
+        snprintf(i->control, sizeof(i->control), "%s%s",
+                job->freezer == HR_FREEZER_CGROUP1 ? m->hierarchy.freezer : m->hierarchy.unified,
+                job->control);
+        snprintf(i->dir, sizeof(i->dir), "%s", p->criu_dir);
+        snprintf(i->lock, sizeof(i->lock), "%s/criu-%s.lock", m->runtime_dir, job->id);
+}
+
+void hr_images_dump(struct hr_manager *m, struct hr_job *job)
+{
+        /* Connections to us would keep CRIU from taking it. They come back by themselves. */
+        struct hr_question leave = {.leave = true};
+        snprintf(leave.job, sizeof(leave.job), "%s", job->id);
+        (void)hr_exchange_question(m->exchange, &leave); /* full: CRIU's look says what is in the way */
+        job->can_trim_count = job->can_save_count = 0;
+        job->saved_path[0] = '\0';
+        fill(m, job, false);
+        int r = hr_errands_ask(m, &q, job, NULL, NULL);
+        if (r < 0) {
+                job->save = HR_SAVE_FAILED;
+                snprintf(job->save_text, sizeof(job->save_text), "CRIU could not be started (%s)",
+                        strerror(-r));
+        }
+}
+
+bool hr_images_adopt(struct hr_manager *m, struct hr_job *job)
+{
+        if (m->user || !job->control)
+                return false;
+        fill(m, job, true);
+        if (!hr_criu_is_busy(q.image.lock) || hr_errands_ask(m, &q, job, NULL, NULL) < 0)
+                return false;
+        job->save = HR_SAVE_RUNNING;
+        job->state.held_save = HR_HELD_SAVE_RUNS;
+        job->state.after_save = HR_AFTER_SAVE_HOLD;
+        return true;
+}
+
+void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *a)
+{
+        const char *dir = job->policy->criu_dir;
+
+        if (job->save != HR_SAVE_RUNNING)
+                return;
+        job->save = a->result == 0 ? HR_SAVE_PROVEN : HR_SAVE_FAILED;
+        snprintf(job->save_text, sizeof(job->save_text), "%s%s",
+                a->result == 0 ? "" : "CRIU did not save it: ", a->text[0] ? a->text : strerror(-a->result));
+        if (a->result == 0)
+                snprintf(job->saved_path, sizeof(job->saved_path), "criu:%.200s%s/%s",
+                        dir[0] ? dir : m->state_dir, dir[0] ? "" : "/images", job->id);
+        job->next_usec = 0;
+}
+
+int hr_images_restore(struct hr_manager *m, struct hr_command *c)
+{
+        begin(m, HR_HELPER_RESTORE);
+        snprintf(q.image.id, sizeof(q.image.id), "%s", c->job);
+        snprintf(q.id, sizeof(q.id), "%s", c->answer_job);
+        q.uid = c->uid;
+        q.bytes = c->has_limit ? c->limit_bytes : 0;
+        q.removes = c->removes;
+        return hr_errands_ask(m, &q, NULL, c, NULL);
+}
