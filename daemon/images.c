@@ -95,6 +95,7 @@ static void fill(const struct hr_manager *m, const struct hr_job *job, bool wait
         i->uid = job->uid;
         i->gid = job->gid;
         i->leader = job->card->leader;
+        i->retried = job->armed.retried;
         i->used_bytes = job->used_bytes;
         i->limit_bytes = job->own_limit_bytes;
         i->free_bytes = p->criu_free_bytes;

@@ -243,6 +243,7 @@ void hr_verbs_restored(struct hr_manager *m, struct hr_command *c, const struct 
         s.placement = a->placement;
         s.armed = HR_ARMED_NOTHING;
         s.armed.limit = i->limit_bytes != HR_BYTES_NONE;
+        s.armed.retried = i->retried + 1; /* whoever asked: it is bounded in any case */
         int r = hr_manager_add(m, &s, "watch", "restored", &job);
         if (r != 0) {
                 answer(m, c, r < 0 ? r : -ESRCH, "%s goes on, but can't be watched: %s", c->job,

@@ -41,6 +41,7 @@ static const struct field fields[] = {
         F(ID, uid),
         F(ID, gid),
         F(ID, leader),
+        F(ID, retried),
         F(NUMBER, used_bytes),
         F(NUMBER, limit_bytes),
         F(NUMBER, free_bytes),

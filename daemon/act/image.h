@@ -21,6 +21,7 @@ struct hr_image {
         uid_t uid; /* who may resume it: the job's owner, and root */
         gid_t gid;
         pid_t leader;
+        uint32_t retried; /* how often the job had been started again by itself */
         uint64_t used_bytes;
         uint64_t limit_bytes;            /* HR_BYTES_NONE: none */
         uint64_t free_bytes;             /* what a dump must leave free in DIR */

@@ -24,6 +24,7 @@ static struct hr_image an_image(void)
                 .uid = 1000,
                 .gid = 1000,
                 .leader = 345,
+                .retried = 2,
                 .used_bytes = 5,
                 .limit_bytes = HR_BYTES_NONE,
                 .free_bytes = 0,
