@@ -163,6 +163,16 @@ static uint64_t host_total(const struct hr_hierarchy *h)
         return m.total_bytes;
 }
 
+/* --release=STAMP:DIR, of the timer that --stop-post left. */
+static int release(const struct hr_hierarchy *h, const char *word)
+{
+        char *dir;
+        uint64_t stamp = strtoull(word, &dir, 10);
+        if (*dir != ':')
+                return EXIT_FAILURE;
+        return hr_release_late(h, dir + 1, stamp) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int check_or_dump(const struct options *o, const char *path, uint64_t total)
 {
         HR_CLEANUP(hr_config_freep) struct hr_config *c = NULL;
@@ -406,7 +416,7 @@ int main(int argc, char **argv)
                 return EXIT_FAILURE;
         }
         if (o.release)
-                return hr_release_all(&h, o.release, false) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                return release(&h, o.release);
         if (o.stop_post) {
                 const char *runtime = getenv("XDG_RUNTIME_DIR");
                 snprintf(path, sizeof(path), "%s/headroom", o.user && runtime ? runtime : "/run");

@@ -712,6 +712,6 @@ int hr_manager_run(struct hr_manager *m)
         /* Under systemd, what is held stays held: ExecStopPost= knows whether this is the end or a restart.
          */
         if (!m->managed)
-                (void)hr_release_all(&m->hierarchy, m->runtime_dir, true);
+                (void)hr_release_own(&m->hierarchy, m->runtime_dir);
         return r < 0 ? r : 0;
 }

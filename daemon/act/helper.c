@@ -32,7 +32,6 @@
  * by the loop.
  */
 
-#define GUARD_USEC (60 * HR_USEC_PER_SEC)
 #define PATIENCE_USEC \
         (30 * HR_USEC_PER_SEC) /* for what asks the kernel or systemd; chosen: reclaim took up to 2 s */
 
@@ -511,6 +510,7 @@ int hr_helper_main(const char *argument)
         if (parse_argument(argument, &helper) < 0)
                 return EXIT_FAILURE;
         (void)fcntl(helper.fd, F_SETFD, FD_CLOEXEC);
+        uint64_t stamp = hr_release_stamp(helper.runtime_dir); /* our daemon's: it has the lock */
         (void)prctl(PR_SET_NAME, "headroom-helper");
         /* What ends the daemon by the terminal or its manager must not end its guard before it. */
         (void)signal(SIGINT, SIG_IGN);
@@ -521,9 +521,10 @@ int hr_helper_main(const char *argument)
         hr_close(helper.fd);
         if (bye || getenv("NOTIFY_SOCKET")) /* under systemd, ExecStopPost= sees to held jobs */
                 return EXIT_SUCCESS;
-        struct timespec rest = {.tv_sec = GUARD_USEC / HR_USEC_PER_SEC};
+        struct timespec rest = {.tv_sec = HR_RELEASE_USEC / HR_USEC_PER_SEC};
         while (nanosleep(&rest, &rest) < 0 && errno == EINTR) {
                 /* the rest of it */
         }
-        return hr_release_all(&helper.hierarchy, helper.runtime_dir, false) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return hr_release_late(&helper.hierarchy, helper.runtime_dir, stamp) < 0 ? EXIT_FAILURE
+                                                                                 : EXIT_SUCCESS;
 }

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "act/criu.h"
@@ -27,7 +29,14 @@
 #define CRIU_USEC (15 * HR_USEC_PER_SEC) /* below TimeoutStopSec= of the service */
 #define FUSE_RESERVE_BYTES (16 * HR_MIB) /* chosen: room for a handler's own small allocations */
 
-int hr_release_lock(const char *runtime_dir)
+static uint64_t now_usec(void)
+{
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int take_lock(const char *runtime_dir)
 {
         char path[600];
         snprintf(path, sizeof(path), "%s/lock", runtime_dir);
@@ -37,6 +46,26 @@ int hr_release_lock(const char *runtime_dir)
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return -errno;
         return TAKE_FD(fd);
+}
+
+/* In the lock stands when the newest daemon took it. */
+int hr_release_lock(const char *runtime_dir)
+{
+        int fd = take_lock(runtime_dir);
+        if (fd >= 0 && (ftruncate(fd, 0) < 0 || dprintf(fd, "%" PRIu64 "\n", now_usec()) < 0)) {
+                /* a full disk: whoever guards may let jobs go a little early */
+        }
+        return fd;
+}
+
+uint64_t hr_release_stamp(const char *runtime_dir)
+{
+        char path[600], text[32] = "";
+        uint64_t stamp;
+        snprintf(path, sizeof(path), "%s/lock", runtime_dir);
+        _close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+        return n > 0 && sscanf(text, "%" SCNu64, &stamp) == 1 ? stamp : 0;
 }
 
 struct releasing {
@@ -140,19 +169,11 @@ static void table_freep(struct hr_proc_table **t)
         hr_proc_table_free(*t);
 }
 
-int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool mine)
+static int release_all(const struct hr_hierarchy *h, const char *runtime_dir)
 {
         struct releasing rel = {.hierarchy = h, .runtime_dir = runtime_dir};
-        _close_ int lock = -1;
         HR_CLEANUP(table_freep) struct hr_proc_table *table = NULL;
 
-        if (!mine) {
-                lock = hr_release_lock(runtime_dir);
-                if (lock == -EWOULDBLOCK)
-                        return 0; /* a daemon is back, and they are its own */
-                if (lock < 0)
-                        return lock;
-        }
         int r = hr_proc_table_new(h->proc, &table);
         if (r < 0)
                 return r;
@@ -161,14 +182,35 @@ int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool m
         return r < 0 ? r : rel.count;
 }
 
+int hr_release_own(const struct hr_hierarchy *h, const char *runtime_dir)
+{
+        return release_all(h, runtime_dir);
+}
+
+static int release_unless(const struct hr_hierarchy *h, const char *runtime_dir, const uint64_t *stamp)
+{
+        _close_ int lock = take_lock(runtime_dir);
+        if (lock == -EWOULDBLOCK)
+                return 0; /* a daemon is back, and they are its own */
+        if (lock < 0)
+                return lock;
+        return stamp && hr_release_stamp(runtime_dir) != *stamp ? 0 : release_all(h, runtime_dir);
+}
+
+int hr_release_late(const struct hr_hierarchy *h, const char *runtime_dir, uint64_t stamp)
+{
+        return release_unless(h, runtime_dir, &stamp);
+}
+
 /* systemd-run(1) makes the timer: it stands for itself in `systemctl list-timers`, and needs no code here. */
 static int start_timer(bool user, const char *runtime_dir)
 {
-        char exe[PATH_MAX], name[64];
+        char exe[PATH_MAX], name[64], what[640];
         ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
         if (n < 0)
                 return -errno;
         exe[n] = '\0';
+        snprintf(what, sizeof(what), "%" PRIu64 ":%s", hr_release_stamp(runtime_dir), runtime_dir);
         /* One of its own for each stop: the one of a crash a moment ago may still be waiting. */
         snprintf(name, sizeof(name), "--unit=headroomd-release-%d", (int)getpid());
         pid_t pid = fork();
@@ -177,7 +219,7 @@ static int start_timer(bool user, const char *runtime_dir)
         if (pid == 0) {
                 execlp("systemd-run", "systemd-run", user ? "--user" : "--system", "--quiet", "--collect",
                         name, "--on-active=60s", "--timer-property=AccuracySec=1s", "--", exe, "--release",
-                        runtime_dir, (char *)NULL);
+                        what, (char *)NULL);
                 _exit(127);
         }
         int status;
@@ -193,5 +235,5 @@ int hr_release_after_stop(const struct hr_hierarchy *h, bool user, const char *r
         if (r == 0 && strcmp(job, "stop") != 0 && start_timer(user, runtime_dir) == 0)
                 return 0;
         /* Being stopped for good, or systemd did not answer: nobody may come back, so they are let go now. */
-        return hr_release_all(h, runtime_dir, false);
+        return release_unless(h, runtime_dir, NULL);
 }

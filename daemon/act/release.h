@@ -8,15 +8,27 @@
 
 #include "sense/group.h"
 
+#define HR_RELEASE_USEC (60 * HR_USEC_PER_SEC) /* how long a daemon may be gone */
+
+/* At the end of a daemon that keeps the lock. How many were let go, or -errno. */
+int hr_release_own(const struct hr_hierarchy *h, const char *runtime_dir);
+
 /*
- * Does nothing (returns 0) while a daemon has the runtime directory's lock, unless forced by its owner
- * itself. Returns how many were let go, or -errno.
+ * Of the daemon that held the lock last; a number that no other has, 0: there was none. Who guards a runtime
+ * directory asks while, or just after, its own daemon had it.
  */
-int hr_release_all(const struct hr_hierarchy *h, const char *runtime_dir, bool mine);
+uint64_t hr_release_stamp(const char *runtime_dir);
+/*
+ * After HR_RELEASE_USEC. Nothing is done (0) where a daemon has the lock, nor where another has had it since
+ * the one of that stamp: that one has a guard of its own, who waits as long. Of daemons that crash again and
+ * again, the first one's must not let jobs go in the moment between two of them.
+ */
+int hr_release_late(const struct hr_hierarchy *h, const char *runtime_dir, uint64_t stamp);
 
 /* After the service ended (ExecStopPost=): at once if its unit is being stopped, else a timer that releases
  * in 60 s. */
 int hr_release_after_stop(const struct hr_hierarchy *h, bool user, const char *runtime_dir);
 
-/* The lock of a runtime directory: a descriptor to keep, -EWOULDBLOCK if another daemon has it. */
+/* The lock of a runtime directory, for a daemon: a descriptor to keep, -EWOULDBLOCK if another daemon has it.
+ */
 int hr_release_lock(const char *runtime_dir);

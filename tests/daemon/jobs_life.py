@@ -134,6 +134,27 @@ def nobody_comes_back(s):
     same("the other goes on", asked.wait(), 0)
 
 
+@scenario("cgroup", background=True)
+def one_came_back_meanwhile(s):
+    """Two crashes, a new daemon between them: the first one's helper, after its 60 s, leaves the job to the second one's."""
+    daemon = s.daemon()
+    held = s.grow("--to", "200", "--rate", "60", limit="72M")
+    before = held.wait_held()
+    daemon.kill()
+    daemon.wait()
+    began = time.monotonic()
+    daemon = s.daemon()
+    held.wait_held()
+    time.sleep(max(0, began + 57 - time.monotonic()))
+    daemon.kill()
+    daemon.wait()
+    time.sleep(max(0, began + 67 - time.monotonic()))
+    check("held all the time", s.stands_still(before), held.err())
+    s.daemon()
+    s.must("resume", held.name, "--limit", "300M")
+    same("nothing was lost", (held.wait(), held.result()[0]), (0, "finished"))
+
+
 @scenario("cgroup", "process")
 def helper_killed(s):
     """The helper dies: it is started again, and limits and hooks work as before."""
