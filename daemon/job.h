@@ -71,6 +71,7 @@ struct hr_job {
         bool unseen;         /* it ended while no daemon ran */
         uint64_t moved_usec; /* when usage moved last */
         uint64_t used_bytes, cache_bytes, current_bytes, swap_bytes, peak_bytes;
+        bool shows_growth;           /* its card tells of a pace, which must not outlive it */
         bool small;                  /* the last sample was the small one: nothing has moved */
         uint64_t full_current_bytes; /* memory.current when memory.stat was read last */
         uint64_t threshold_bytes;    /* of used: below it nothing is decided */

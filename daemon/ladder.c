@@ -395,6 +395,7 @@ void hr_ladder_publish(struct hr_job *job, const struct hr_sample *sample, const
         s.headroom_bytes =
                 c->limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : hr_sub(c->limit_bytes, c->used_bytes);
         s.growth_bytes_per_second = sample->candidates[0].growth_bytes_per_second;
+        job->shows_growth = s.growth_bytes_per_second > 0;
         s.left_min_usec = s.frozen ? HR_USEC_NEVER : c->left_min_usec;
         s.left_max_usec = s.frozen ? HR_USEC_NEVER : c->left_max_usec;
         s.deadline_usec = job->armed.deadline_realtime_usec;
@@ -526,8 +527,8 @@ static int sense(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bo
 static bool at_rest(const struct hr_job *job, bool full)
 {
         if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH ||
-                job->state.stage != HR_STAGE_OK || job->save != HR_SAVE_NONE || job->trim_done ||
-                job->sampled_usec == 0 || job->wire_due ||
+                job->state.stage != HR_STAGE_OK || job->shows_growth || job->save != HR_SAVE_NONE ||
+                job->trim_done || job->sampled_usec == 0 || job->wire_due ||
                 job->state.wall[0].peak_bytes > 0) /* a second look at the wall is due */
                 return false;
         for (size_t i = 0; i < job->domain_count; i++)

@@ -271,3 +271,16 @@ def recorded(s):
     check("grows", moments[0][1] < 40 * MIB and max(m[1] for m in moments) >= 0.9 * 60 * MIB, moments)
     check("it saw it grow", len(moments) >= 10, moments)
     check("the end", out.splitlines()[-1].startswith("# what ended ") and "has ended" in err, (out, err))
+
+
+@scenario("cgroup", "process")
+def pace_of_one_that_rests(s):
+    """A job that jumped to what it needs, and stays there, is soon shown without a pace, and with no time left to fear."""
+    s.daemon()
+    run = s.program("nap", "--to", "60", "--rest", "40", limit="200M")
+    run.wait_watched()
+    wait_until("it is large", lambda: run.status()["used_bytes"] > 55 * MIB)
+    wait_until("it has no pace", lambda: run.status()["growth_bytes_per_second"] == 0 and run.status()["seconds_to_limit"] is None,
+               25, lambda: str(run.status()))
+    s.must("kill", run.name)
+    run.wait()
