@@ -289,15 +289,20 @@ static void write_place(const struct hr_manager *m, FILE *out)
 
 static void write_criu(const struct hr_manager *m, FILE *out)
 {
-        const char *state = m->criu_result == 0         ? OK
-                            : m->criu_result == -ENOENT ? ABSENT
-                            : m->user                   ? ABSENT
-                                                        : WARNING;
-        item(out, "criu", state,
-                m->criu_result == -ENOENT
-                        ? "optional, to save whole jobs (--checkpoint criu): apt install criu"
-                        : "",
-                "%s", m->criu_text);
+        const char *remedy = m->criu_result == 0 ? ""
+                             : m->user           ? "optional: ask an administrator for the system's headroomd"
+                             : m->criu_result == -ENOENT
+                                     ? "optional: apt-get install criu"
+                                     : "optional: criu check --all says what this kernel lacks";
+
+        item(out, "criu",
+                m->criu_result == 0                    ? OK
+                : m->user || m->criu_result == -ENOENT ? ABSENT
+                                                       : WARNING,
+                remedy, "%s%s", m->criu_text,
+                m->criu_result == 0
+                        ? ""
+                        : "; without it: a job that has no code to save itself can't be saved whole");
 }
 
 void hr_doctor_write(struct hr_manager *m, uid_t uid, FILE *out)
