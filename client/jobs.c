@@ -264,7 +264,7 @@ static void read_saved(struct hr_call *call, struct hr_call_list *events, struct
                 return;
         if (events->count == 0 && !events->reply)
                 (void)hr_call_events(call, events); /* without them: those alone that somebody waited for */
-        (void)hr_saved_read(events, ret);           /* no memory: the jobs that run are shown */
+        (void)hr_saved_read(call, events, ret);     /* no memory: the jobs that run are shown */
 }
 
 static void make_saved_row(struct job_row *row, const struct hr_saved *s)
@@ -450,7 +450,7 @@ static int resume_saved(struct hr_call *call, const struct hr_options *o, uint64
         struct hr_saved *s;
 
         (void)hr_call_events(call, &events); /* without them: those alone that somebody waited for */
-        if (hr_saved_read(&events, &saved) < 0)
+        if (hr_saved_read(call, &events, &saved) < 0)
                 return HR_EXIT_NO_JOB;
         s = hr_saved_find(&saved, o->arguments[0]);
         if (s && hr_saved_is_image(s)) {

@@ -295,6 +295,14 @@ bool hr_saved_any(void)
         return any;
 }
 
+static int take_saved(struct hr_saved *s, const char *reason)
+{
+        s->is_saved = true;
+        free(s->path);
+        s->path = hr_saved_path_of(reason) ? strdup(reason) : NULL;
+        return 1;
+}
+
 /* A detached job: what became of it. 1: it was saved; 0: it may still run; -ENOENT: it ended in another way.
  */
 static int look_up(struct hr_saved *s, const struct hr_call_list *events)
@@ -306,16 +314,28 @@ static int look_up(struct hr_saved *s, const struct hr_call_list *events)
 
                 if (strcmp(e->job, s->job) != 0)
                         continue;
-                if (strcmp(e->action, "saved") == 0) {
-                        s->is_saved = true;
-                        free(s->path);
-                        s->path = hr_saved_path_of(e->reason) ? strdup(e->reason) : NULL;
-                        return 1;
-                }
+                if (strcmp(e->action, "saved") == 0)
+                        return take_saved(s, e->reason);
                 if (strcmp(e->action, "end") == 0)
                         found = -ENOENT;
         }
         return found;
+}
+
+/* The same of one whose events the daemon no longer has: by its record. */
+static int look_up_record(struct hr_saved *s, struct hr_call *call)
+{
+        HR_CLEANUP(hr_call_story_done) struct hr_call_story story = {0};
+
+        if (!call || hr_call_story(call, s->job, &story) != 0)
+                return 0;
+        for (size_t i = 0; i < story.deeds.count; i++) {
+                const struct hr_call_deed *d = &story.deeds.deeds[i];
+
+                if (strcmp(d->action, "saved") == 0)
+                        return take_saved(s, d->reason);
+        }
+        return -ENOENT;
 }
 
 static bool is_old(const char *file)
@@ -333,7 +353,7 @@ static int newer_first(const void *a, const void *b)
         return m > n ? -1 : m < n;
 }
 
-int hr_saved_read(const struct hr_call_list *events, struct hr_saved_list *ret)
+int hr_saved_read(struct hr_call *call, const struct hr_call_list *events, struct hr_saved_list *ret)
 {
         HR_CLEANUP(hr_saved_list_done) struct hr_saved_list list = {0};
         _free_ char *dir = NULL;
@@ -346,6 +366,8 @@ int hr_saved_read(const struct hr_call_list *events, struct hr_saved_list *ret)
                 if (!hr_units_is_job_id(e->d_name) || read_record(dir, e->d_name, &s) < 0)
                         continue;
                 int found = s->is_saved ? 1 : look_up(s, events);
+                if (found == 0)
+                        found = look_up_record(s, call);
                 if (found < 0 || is_old(s->file))
                         (void)unlink(s->file);
                 if (found != 1 || is_old(s->file))

@@ -37,8 +37,8 @@ int hr_saved_write(struct hr_saved *s);
 
 /*
  * Those that are kept, the newest first. A detached job's record says only how it was started: its end is
- * looked up in `events` (what the daemon keeps); where it ended in another way the record is removed, where
- * it may still run it is left out.
+ * looked up in `events` (what the daemon keeps), then by `call` (NULL: not) in the job's record; where it
+ * ended in another way the record is removed, where it may still run it is left out.
  */
 struct hr_saved_list {
         struct hr_saved **all;
@@ -46,6 +46,6 @@ struct hr_saved_list {
 };
 void hr_saved_list_done(struct hr_saved_list *list);
 bool hr_saved_any(void); /* is there any record at all */
-int hr_saved_read(const struct hr_call_list *events, struct hr_saved_list *ret);
+int hr_saved_read(struct hr_call *call, const struct hr_call_list *events, struct hr_saved_list *ret);
 /* By id or name; NULL: none. The list's. */
 struct hr_saved *hr_saved_find(const struct hr_saved_list *list, const char *word);

@@ -181,6 +181,9 @@ def resumes_a_detached_job(s):
     job = s.must(*words, "long", "--", PYTHON, script).strip()
     s.wait_event(job, "end")
     s.wait_event(short, "end")
+    s.daemons[-1].terminate()
+    s.daemons[-1].wait(20)
+    s.daemon()  # one that has not seen its end
     same("listed", [(j["job"], j["stage"]) for j in s.jobs()], [(job, "saved")])
     status, out, err = s.client("resume", "long", "--limit", "300M", timeout=60)
     same("it goes on, and finishes", (status, out), (0, "finished\n"))
