@@ -14,6 +14,9 @@
 #include <sys/stat.h>
 
 #include "fd.h"
+#include "thread.h"
+
+#define STACK_BYTES (256 * 1024)
 
 /*
  * One reload at a time. The thread reads and parses, leaves the result in `done`, and wakes the deciding
@@ -198,7 +201,6 @@ int hr_reload_fd(void)
 
 int hr_reload_start(const char *path, uint64_t host_total_bytes)
 {
-        pthread_attr_t attr;
         pthread_t thread;
 
         if (!path)
@@ -209,13 +211,11 @@ int hr_reload_start(const char *path, uint64_t host_total_bytes)
         reload.host_total_bytes = host_total_bytes;
         reload.text[0] = '\0';
         reload.done = NULL;
-        (void)pthread_attr_init(&attr);
-        (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        (void)pthread_attr_setstacksize(&attr, 256 * 1024);
-        int r = -pthread_create(&thread, &attr, read_again, NULL);
-        (void)pthread_attr_destroy(&attr);
+        int r = hr_thread_start(STACK_BYTES, read_again, NULL, &thread);
         if (r < 0)
                 atomic_store(&reload.busy, false);
+        else
+                (void)pthread_detach(thread); /* it is joinable: can't fail */
         return r;
 }
 

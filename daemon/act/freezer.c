@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -98,26 +97,6 @@ static void *run(void *userdata)
         }
 }
 
-static int start_thread(struct hr_freezer_thread *f)
-{
-        sigset_t all, before;
-        pthread_attr_t attr;
-
-        int error = pthread_attr_init(&attr);
-        if (error != 0)
-                return -error;
-        sigfillset(&all);
-        (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-        error = pthread_attr_setstacksize(&attr, STACK_BYTES);
-        if (error == 0)
-                error = pthread_create(&f->thread, &attr, run, f);
-        if (error == EINVAL) /* thread-local storage (of a sanitizer) does not fit into it */
-                error = pthread_create(&f->thread, NULL, run, f);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-        (void)pthread_attr_destroy(&attr);
-        return -error;
-}
-
 /* ---- the deciding thread ---- */
 
 static void grow_descriptors(int fd)
@@ -153,7 +132,7 @@ int hr_freezer_new(struct hr_freezer_thread **ret)
 
 int hr_freezer_start(struct hr_freezer_thread *f)
 {
-        int r = start_thread(f);
+        int r = hr_thread_start(STACK_BYTES, run, f, &f->thread);
         f->started = r == 0;
         return r;
 }

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
 #include "fd.h"
+#include "thread.h"
 #include "tell/message.h"
 #include "tell/record.h"
 #include "think/advise.h"
@@ -235,27 +235,6 @@ int hr_archive_ask(struct hr_archive *a, const struct hr_archive_request *reques
 
 /* ---- life ---- */
 
-static int start_thread(struct hr_archive *a)
-{
-        sigset_t all, before;
-        pthread_attr_t attr;
-        int error = pthread_attr_init(&attr);
-
-        if (error != 0)
-                return -error;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        error = pthread_attr_setstacksize(&attr, STACK_BYTES);
-        if (error == 0)
-                error = pthread_create(&a->thread, &attr, run, a);
-        if (error == EINVAL) /* thread-local storage (of a sanitizer) does not fit into it */
-                error = pthread_create(&a->thread, NULL, run, a);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attr);
-        a->started = error == 0;
-        return -error;
-}
-
 static void archive_freep(struct hr_archive **a)
 {
         hr_archive_free(*a);
@@ -276,8 +255,10 @@ int hr_archive_new(sd_event *event, const char *directory, struct hr_archive **r
                 return -errno;
         if ((r = hr_record_reader_new(directory, &a->reader)) < 0 ||
                 (r = sd_event_add_io(event, &a->source, a->done_fd, EPOLLIN, on_done, a)) < 0 ||
-                (r = sd_event_source_set_description(a->source, "archive")) < 0 || (r = start_thread(a)) < 0)
+                (r = sd_event_source_set_description(a->source, "archive")) < 0 ||
+                (r = hr_thread_start(STACK_BYTES, run, a, &a->thread)) < 0)
                 return r;
+        a->started = true;
         *ret = TAKE_PTR(a);
         return 0;
 }

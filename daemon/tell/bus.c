@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -17,6 +16,7 @@
 #include "tell/message.h"
 #include "tell/peer.h"
 #include "tell/service.h"
+#include "thread.h"
 
 /*
  * The thread and its loop. Its sources: the listening socket, one for each peer (tell/peer), the system bus
@@ -255,29 +255,6 @@ static void on_gone(struct hr_peer *p)
         hr_service_forget(p->peers->service, p);
 }
 
-static int start_thread(struct hr_bus *b)
-{
-        sigset_t all, before;
-        pthread_attr_t attr;
-        int r;
-
-        r = pthread_attr_init(&attr);
-        if (r != 0)
-                return -r;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all,
-                &before); /* inherited by the thread: signals go through the deciding loop */
-        r = pthread_attr_setstacksize(&attr, STACK_BYTES);
-        if (r == 0)
-                r = pthread_create(&b->thread, &attr, run, b);
-        if (r == EINVAL) /* thread-local storage (of a sanitizer) does not fit into it */
-                r = pthread_create(&b->thread, NULL, run, b);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attr);
-        b->started = r == 0;
-        return -r;
-}
-
 static int add_sources(struct hr_bus *b)
 {
         const struct {
@@ -401,8 +378,10 @@ int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, st
         if (b->stop_fd < 0)
                 return -errno;
         if ((r = hr_listen_open(b->socket_path, b->user ? 0600 : 0666, &b->socket)) < 0 ||
-                (r = add_sources(b)) < 0 || (r = serve_jobs(b)) < 0 || (r = start_thread(b)) < 0)
+                (r = add_sources(b)) < 0 || (r = serve_jobs(b)) < 0 ||
+                (r = hr_thread_start(STACK_BYTES, run, b, &b->thread)) < 0)
                 return r;
+        b->started = true;
         *ret = TAKE_PTR(b);
         return 0;
 }

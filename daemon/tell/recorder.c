@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <syslog.h>
@@ -16,6 +15,7 @@
 #include "tell/metrics.h"
 #include "tell/record.h"
 #include "tell/terminal.h"
+#include "thread.h"
 
 /*
  * A thread that takes events and writes them down. It may wait; when it does, its ring fills up, and what
@@ -224,28 +224,6 @@ static void *run(void *userdata)
         return NULL;
 }
 
-static int start_thread(struct hr_recorder *r)
-{
-        sigset_t all, before;
-        pthread_attr_t attr;
-        int error;
-
-        error = pthread_attr_init(&attr);
-        if (error != 0)
-                return -error;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        error = pthread_attr_setstacksize(&attr, STACK_BYTES);
-        if (error == 0)
-                error = pthread_create(&r->thread, &attr, run, r);
-        if (error == EINVAL) /* thread-local storage (of a sanitizer) does not fit into it */
-                error = pthread_create(&r->thread, NULL, run, r);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attr);
-        r->started = error == 0;
-        return -error;
-}
-
 static void recorder_stopp(struct hr_recorder **r)
 {
         hr_recorder_stop(*r);
@@ -270,9 +248,10 @@ int hr_recorder_start(
                 .age_usec = options->record_age_usec,
                 .size_bytes = options->record_size_bytes,
                 .say = say_of_record};
-        error = start_thread(r);
+        error = hr_thread_start(STACK_BYTES, run, r, &r->thread);
         if (error < 0)
                 return error;
+        r->started = true;
         *ret = TAKE_PTR(r);
         return 0;
 }
