@@ -75,7 +75,7 @@ for run in $(seq "$runs"); do
 		is "without a capability" "$(awk '/^CapPrm/ { print $2 }' "/proc/$leader/status")" 0000000000000000
 		is "nor a filter of ours" "$(awk '/^Seccomp:/ { print $2 }' "/proc/$leader/status")" 0
 		check "it is in its owner's slice" grep -q "user-1000.slice/headroom-$(field "$name" job).scope/job" "/proc/$leader/cgroup"
-		is "a second resume is refused" "$(as_login ana headroom resume "$id" 2>&1)" '*process number * is in use*'
+		is "a second resume is refused" "$(as_login ana headroom resume "$id" --limit 300M 2>&1)" '*process number * is in use*'
 	done
 	for kind in "${kinds[@]}"; do
 		name=$kind$run
