@@ -20,12 +20,12 @@ bool hr_consult_ask(
 
 static void heard_need(struct hr_manager *m, struct hr_job *job, uint64_t need_usec)
 {
-        uint64_t now = hr_now_usec();
+        uint64_t now = hr_clock_usec();
         uint64_t until = hr_policy_extend_save(&job->state, job->policy, now, need_usec);
         struct hr_question q = {.request = HR_TALK_CHECKPOINT, .grant = true};
         if (until == 0)
                 return;
-        q.until_usec = hr_now_realtime_usec() + hr_sub(until, now);
+        q.until_usec = hr_clock_realtime_usec() + hr_sub(until, now);
         snprintf(q.job, sizeof(q.job), "%s", job->id);
         (void)hr_exchange_question(m->exchange, &q); /* else the old deadline stands there */
 }

@@ -90,7 +90,7 @@ static void file_answered(struct hr_job *job, const struct hr_helper_answer *a)
         }
         if (a->result < 0)
                 return;
-        uint64_t age = hr_sub(hr_now_realtime_usec(), a->time_usec);
+        uint64_t age = hr_sub(hr_clock_realtime_usec(), a->time_usec);
         if (a->time_usec >= job->save_since_usec && a->bytes > 0 && a->bytes == job->save_size_bytes &&
                 age >= HR_USEC_PER_SEC / 2) {
                 char size[HR_TEXT_SIZE_MAX];
@@ -212,7 +212,7 @@ static void helper_died(struct hr_manager *m)
                 }
         HR_JOBS_FOREACH (m, job)
                 job->trim_busy = job->high_busy = job->pss_busy = job->file_busy = job->limit_busy = false;
-        m->helper_retry_usec = hr_now_usec() + HELPER_RETRY_USEC;
+        m->helper_retry_usec = hr_clock_usec() + HELPER_RETRY_USEC;
 }
 
 static int on_helper(

@@ -59,7 +59,7 @@ void hr_images_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec
                         if (i > 0 && dir[0] == '\0')
                                 continue; /* it went with the first */
                         begin(m, HR_HELPER_SWEEP);
-                        q.image.time_usec = hr_now_realtime_usec();
+                        q.image.time_usec = hr_clock_realtime_usec();
                         snprintf(q.image.dir, sizeof(q.image.dir), "%s", dir);
                         (void)hr_errands_ask(m, &q, NULL, NULL, NULL); /* else the next time */
                 }

@@ -33,7 +33,7 @@
 static void fill_event(struct hr_job *job, struct hr_event *e)
 {
         memset(e, 0, sizeof(*e));
-        e->time_usec = hr_now_realtime_usec();
+        e->time_usec = hr_clock_realtime_usec();
         snprintf(e->job, sizeof(e->job), "%s", job->id);
         snprintf(e->name, sizeof(e->name), "%s", job->card->name);
         e->uid = job->uid;
@@ -86,7 +86,7 @@ void hr_ladder_note(struct hr_job *job, const char *reason)
 /* A point of the curve that its record shows; the recorder adds one for each event. */
 static void send_point(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
 {
-        struct hr_point p = {.time_usec = hr_now_realtime_usec(),
+        struct hr_point p = {.time_usec = hr_clock_realtime_usec(),
                 .used_bytes = job->used_bytes,
                 .cache_bytes = job->cache_bytes,
                 .limit_bytes = job->own_limit_bytes};
@@ -145,7 +145,7 @@ void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, 
         q.limit_bytes = job->own_limit_bytes;
         q.checkpoint = strcmp(kind, "checkpoint") == 0;
         q.job_deadline_usec =
-                q.checkpoint ? hr_now_realtime_usec() + timeout_usec : job->armed.deadline_realtime_usec;
+                q.checkpoint ? hr_clock_realtime_usec() + timeout_usec : job->armed.deadline_realtime_usec;
         int r = hr_errands_ask(m, &q, job, NULL, kind);
         if (r < 0 && q.checkpoint) {
                 job->save = HR_SAVE_FAILED;
@@ -485,20 +485,20 @@ static int read_sensors(struct hr_manager *m, struct hr_job *job, uint64_t now_u
 {
         int r;
         if (job->kind == HR_KIND_PROCESS) {
-                uint64_t before = hr_now_usec();
+                uint64_t before = hr_clock_usec();
                 /* Who is new may wait a little; how much the known ones use may not. */
                 if (m->table_usec == 0 || now_usec >= m->table_usec + m->table_cost_usec * COST_FACTOR) {
                         r = hr_proc_table_scan(m->table);
                         if (r < 0)
                                 return r;
                         m->table_usec = now_usec;
-                        m->table_cost_usec = hr_sub(hr_now_usec(), before);
+                        m->table_cost_usec = hr_sub(hr_clock_usec(), before);
                         before += m->table_cost_usec;
                 }
                 r = hr_tree_update(m->hierarchy.proc, job->tree, m->table);
                 if (r == 0)
                         r = hr_job_sense(job, now_usec, full);
-                job->cost_usec = hr_sub(hr_now_usec(), before);
+                job->cost_usec = hr_sub(hr_clock_usec(), before);
                 return r;
         }
         if (job->events_fd < 0 && now_usec >= job->populated_usec + HR_USEC_PER_SEC) {
@@ -614,7 +614,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         if (job->save != HR_SAVE_RUNNING || given_up)
                 job->save = HR_SAVE_NONE;
         job->armed.deadline_realtime_usec =
-                d.deadline_usec > 0 ? hr_now_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;
+                d.deadline_usec > 0 ? hr_clock_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;
         hr_enact(m, job, &sample, &d);
         if (d.note_count > 0)
                 (void)hr_job_arm(job); /* the stage and its deadline, for whoever comes after us */

@@ -28,32 +28,9 @@
 #define IDS_AHEAD \
         16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
 
-uint64_t hr_now_usec(void)
-{
-        struct timespec ts;
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
-uint64_t hr_now_realtime_usec(void)
-{
-        struct timespec ts;
-        clock_gettime(CLOCK_REALTIME, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
-/* A file that is written at once is stamped by the coarse clock: 5 of 1000 were older than the fine one said.
- */
-uint64_t hr_now_file_usec(void)
-{
-        struct timespec ts;
-        clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 void hr_manager_say(struct hr_manager *m, const char *outcome, const char *format, ...)
 {
-        struct hr_event e = {.time_usec = hr_now_realtime_usec(), .exit_status = -1};
+        struct hr_event e = {.time_usec = hr_clock_realtime_usec(), .exit_status = -1};
         va_list ap;
         va_start(ap, format);
         vsnprintf(e.reason, sizeof(e.reason), format, ap);
@@ -171,7 +148,7 @@ static void announce(struct hr_manager *m, const struct hr_job *job, const struc
         b->leader = s->leader;
         b->kind = job->kind;
         b->adopted = adopted;
-        b->time_usec = hr_now_realtime_usec();
+        b->time_usec = hr_clock_realtime_usec();
         b->limit_bytes = job->own_limit_bytes;
         b->command = s->command ? strdup(s->command) : NULL;
         b->cgroup = strdup(s->placement.cgroup);
@@ -199,7 +176,7 @@ static int on_wire(sd_event_source *source, int fd HR_UNUSED, uint32_t revents H
                 job->wire.armed_bytes = HR_BYTES_NONE; /* a threshold is armed anew for each crossing */
         }
         job->silenced = tripped;
-        uint64_t now = hr_now_usec();
+        uint64_t now = hr_clock_usec();
         if (tripped)
                 job->tripped_usec = now;
         hr_ladder_look(m, job, now, true);
@@ -234,7 +211,7 @@ static int on_cgroup_events(sd_event_source *source, int fd, uint32_t revents HR
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 hr_ladder_end(m, job);
         } else {
-                hr_ladder_look(m, job, hr_now_usec(), true);
+                hr_ladder_look(m, job, hr_clock_usec(), true);
         }
         hr_manager_schedule(m);
         return 0;
@@ -245,7 +222,7 @@ static int on_leader(sd_event_source *source, int fd HR_UNUSED, uint32_t revents
         struct hr_job *job = userdata;
         struct hr_manager *m = job->manager;
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* readable for ever once it has ended */
-        hr_ladder_look(m, job, hr_now_usec(), true); /* may end the job: it is not touched after this */
+        hr_ladder_look(m, job, hr_clock_usec(), true); /* may end the job: it is not touched after this */
         hr_manager_schedule(m);
         return 0;
 }
@@ -306,7 +283,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
                                                      job->tree->members[i].pid, why, sizeof(why)) != 0;
         else if (state->attached)
                 job->observe_only = hr_group_is_way_in(m->hierarchy.proc, &job->group, why, sizeof(why)) != 0;
-        uint64_t now = hr_now_usec();
+        uint64_t now = hr_clock_usec();
         job->moved_usec = job->populated_usec = job->born_usec = now;
         job->state.stage = state->armed.stage;
         if (state->armed.frozen) {
@@ -317,7 +294,7 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
                                    : let_go ? HR_PHASE_WATCH /* it was being thawed */
                                             : HR_PHASE_HELD;
                 job->state.owner_held = state->armed.owner_held;
-                uint64_t left = hr_sub(state->armed.deadline_realtime_usec, hr_now_realtime_usec());
+                uint64_t left = hr_sub(state->armed.deadline_realtime_usec, hr_clock_realtime_usec());
                 /* The deadline of a brake, or of a limit being raised, was ours and not its owner's. */
                 bool own = ending || (state->armed.phase == HR_PHASE_HELD && left > job->policy->grace_usec);
                 job->state.deadline_usec =
@@ -404,7 +381,7 @@ void hr_manager_schedule(struct hr_manager *m)
 static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, void *userdata)
 {
         struct hr_manager *m = userdata;
-        uint64_t now = hr_now_usec(), unused = HR_USEC_NEVER;
+        uint64_t now = hr_clock_usec(), unused = HR_USEC_NEVER;
 
         hr_exchange_count(m->exchange, HR_FIGURE_WAKEUPS, 1);
         m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it
@@ -457,7 +434,7 @@ static int on_pressure(sd_event_source *source, int fd HR_UNUSED, uint32_t reven
         if (hr_psi_read(&m->psi, &real) != 0)
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* the timer guards the host alone */
         if (real && m->host_domain && m->job_count > 0) {
-                hr_shared_sample(m, m->host_domain, hr_now_usec());
+                hr_shared_sample(m, m->host_domain, hr_clock_usec());
                 hr_manager_schedule(m);
         }
         return 0;
@@ -507,7 +484,7 @@ static int on_reloaded(
         hr_config_free(old);
         HR_JOBS_FOREACH (m, job)
                 hr_ladder_look(
-                        m, job, hr_now_usec(), true); /* judged and shown by it at once, also one at rest */
+                        m, job, hr_clock_usec(), true); /* judged and shown by it at once, also one at rest */
         int r = hr_watch_reload(m);
         if (r < 0)
                 hr_manager_say(
@@ -522,7 +499,7 @@ static int on_reloaded(
 /* Its group is gone with it: what is known of it stands in the file. */
 static void tell_unseen(struct hr_manager *m, const struct hr_state *state)
 {
-        struct hr_event e = {.time_usec = hr_now_realtime_usec(),
+        struct hr_event e = {.time_usec = hr_clock_realtime_usec(),
                 .uid = state->uid,
                 .stage = HR_STAGE_OK,
                 .previous_stage = state->armed.stage,

@@ -8,6 +8,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "clock.h"
 #include "act/freezer.h"
 #include "act/helper.h"
 #include "exchange.h"
@@ -85,10 +86,6 @@ int hr_manager_run(struct hr_manager *m); /* until SIGTERM or SIGINT; 0 or -errn
 #define HR_JOBS_FOREACH(m, job)                                    \
         for (uint32_t slot_ = 0; slot_ < (m)->slots_used; slot_++) \
                 for (struct hr_job *job = (m)->jobs[slot_]; job; job = NULL)
-
-uint64_t hr_now_usec(void);          /* CLOCK_MONOTONIC */
-uint64_t hr_now_realtime_usec(void); /* CLOCK_REALTIME */
-uint64_t hr_now_file_usec(void);     /* the same as file systems have it, which may be a tick behind */
 
 /* manager.c */
 /* Takes a job in. leader etc. as in state; the record is made here. *ret may be NULL. */

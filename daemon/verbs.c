@@ -453,7 +453,7 @@ static int check_limit(struct hr_manager *m, struct hr_command *c, struct hr_job
                 return -EPERM;
         }
         (void)hr_job_sense(
-                job, hr_now_usec(), true); /* if it has just ended, setting the limit will say so */
+                job, hr_clock_usec(), true); /* if it has just ended, setting the limit will say so */
         /* The kernel counts cache too, but drops it; below what can't be dropped it kills at once. */
         uint64_t least = hr_account_least_limit(hr_sub(job->used_bytes, job->swap_bytes));
         if (want < least) {
@@ -474,7 +474,7 @@ static int check_binding(struct hr_manager *m, struct hr_command *c, struct hr_j
         struct hr_sample sample;
         char a[HR_TEXT_SIZE_MAX], b[HR_TEXT_SIZE_MAX];
 
-        hr_job_sample(job, hr_now_usec(), &sample);
+        hr_job_sample(job, hr_clock_usec(), &sample);
         for (size_t i = 1; i < sample.candidate_count; i++) {
                 const struct hr_candidate *k = &sample.candidates[i];
                 if (k->limit_bytes == HR_BYTES_NONE ||
@@ -513,7 +513,7 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
         }
         bool held = job->armed.frozen;
         job->ask = bytes > before || (c && c->verb == HR_VERB_RESUME) ? HR_ASK_ROOM : HR_ASK_NOTHING;
-        hr_ladder_look(m, job, hr_now_usec(), true); /* may end the job: it is not touched after this */
+        hr_ladder_look(m, job, hr_clock_usec(), true); /* may end the job: it is not touched after this */
         if (c) {
                 c->answer_bytes = bytes;
                 answer(m, c, 0, "%s: limit %s%s", c->job, a, held ? ", it goes on" : "");
@@ -569,7 +569,7 @@ static void limit_refused(
         char reason[HR_REASON_MAX];
 
         if (!c && hr_job_stands_back(job)) { /* its old limit: tried again */
-                job->close_up_usec = hr_now_usec() + CLOSE_UP_AGAIN_USEC;
+                job->close_up_usec = hr_clock_usec() + CLOSE_UP_AGAIN_USEC;
                 return;
         }
         snprintf(reason, sizeof(reason), "its limit could not be set: %s",
@@ -638,7 +638,7 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
                         job->ask = asks[i].ask;
         job->ended_by_owner |= c->verb == HR_VERB_INTERRUPT || c->verb == HR_VERB_KILL;
         hr_ladder_note(job, "");
-        hr_ladder_look(m, job, hr_now_usec(), true);
+        hr_ladder_look(m, job, hr_clock_usec(), true);
         job = hr_manager_job(m, c->slot, c->job);
         if (job)
                 hr_card_read(job->card, &status);
@@ -692,7 +692,7 @@ static void verb_resume(struct hr_manager *m, struct hr_command *c, struct hr_jo
 {
         for (size_t i = 0; i < job->domain_count; i++) { /* a limit above it may just have been raised */
                 job->domains[i]->limits_usec = 0;
-                hr_shared_sample(m, job->domains[i], hr_now_usec());
+                hr_shared_sample(m, job->domains[i], hr_clock_usec());
         }
         if (!job->armed.frozen)
                 answer(m, c, -EBUSY, "%s is not held; to change its limit: headroom limit %s SIZE",
@@ -721,7 +721,8 @@ static void verb_policy_job(struct hr_manager *m, struct hr_command *c, struct h
                 &job->record_fd); /* said at the start if the directory can't be written */
         char name[HR_ID_MAX + HR_NAME_MAX + 4];
         named(job, name, sizeof(name));
-        hr_ladder_look(m, job, hr_now_usec(), true); /* shown and judged by it at once; it may end the job */
+        hr_ladder_look(
+                m, job, hr_clock_usec(), true); /* shown and judged by it at once; it may end the job */
         answer(m, c, 0, "%s: policy %s", name, c->policy);
 }
 

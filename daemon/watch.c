@@ -222,7 +222,7 @@ static void appeared(const char *path, void *userdata)
                 hr_manager_say(m, "warning", "%s is not watched: too many cgroups appear at once", text);
                 return;
         }
-        uint64_t due = hr_now_usec() + FIRST_LOOK_USEC;
+        uint64_t due = hr_clock_usec() + FIRST_LOOK_USEC;
         waiting[waiting_count++] = (struct waiting){.path = copy, .due_usec = due};
         waiting_next_usec = MIN(waiting_next_usec, due);
 }

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "act/takeable.h"
 #include "act/unit.h"
 #include "sense/group.h"
@@ -53,13 +54,6 @@ static void HR_PRINTF(3, 4) say(struct hr_criu_report *r, int result, const char
         r->result = result;
 }
 
-static uint64_t clock_usec(clockid_t clock)
-{
-        struct timespec ts;
-        clock_gettime(clock, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* ---- starting it ---- */
 
 bool hr_criu_is_busy(const char *lock)
@@ -70,11 +64,11 @@ bool hr_criu_is_busy(const char *lock)
 
 bool hr_criu_wait(const char *lock, uint64_t patience_usec)
 {
-        uint64_t until = hr_add(clock_usec(CLOCK_MONOTONIC), patience_usec);
+        uint64_t until = hr_add(hr_clock_read_usec(CLOCK_MONOTONIC), patience_usec);
         const struct timespec moment = {.tv_nsec = 100 * 1000 * 1000};
 
         while (hr_criu_is_busy(lock)) {
-                if (clock_usec(CLOCK_MONOTONIC) >= until)
+                if (hr_clock_read_usec(CLOCK_MONOTONIC) >= until)
                         return false;
                 nanosleep(&moment, NULL);
         }
@@ -177,7 +171,7 @@ void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret)
                 ret->result = r;
                 return;
         }
-        image->time_usec = clock_usec(CLOCK_REALTIME);
+        image->time_usec = hr_clock_read_usec(CLOCK_REALTIME);
         r = hr_image_remove(path);
         if (r == 0)
                 r = mkdir(path, 0700) < 0 ? -errno : 0;
@@ -340,7 +334,7 @@ static int check_room(const struct hr_image *image, struct hr_criu_report *ret)
 static int look(const struct hr_image *image, const char *path, struct hr_criu_report *ret)
 {
         static struct members m;
-        uint64_t until = clock_usec(CLOCK_MONOTONIC) + CLOSING_USEC;
+        uint64_t until = hr_clock_read_usec(CLOCK_MONOTONIC) + CLOSING_USEC;
         const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
         char name[320];
         int r;
@@ -368,7 +362,7 @@ static int look(const struct hr_image *image, const char *path, struct hr_criu_r
                         r = -errno;
                 if (r == -EAGAIN)
                         nanosleep(&moment, NULL);
-        } while (r == -EAGAIN && clock_usec(CLOCK_MONOTONIC) < until);
+        } while (r == -EAGAIN && hr_clock_read_usec(CLOCK_MONOTONIC) < until);
         if (r == -EAGAIN)
                 r = -EOPNOTSUPP;
         ret->result = r;

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "act/criu.h"
 #include "act/hook.h"
 #include "act/limit.h"
@@ -34,13 +35,6 @@
 
 #define PATIENCE_USEC \
         (30 * HR_USEC_PER_SEC) /* for what asks the kernel or systemd; chosen: reclaim took up to 2 s */
-
-static uint64_t now_usec(void)
-{
-        struct timespec ts;
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* ---- the daemon's side ---- */
 
@@ -420,7 +414,7 @@ static void serve(struct helper *h, struct hr_helper_request *q)
                 .pid = pid,
                 .pidfd = pidfd_open(pid, 0),
                 .token = q->token,
-                .deadline_usec = has_none ? HR_USEC_NEVER : now_usec() + patience,
+                .deadline_usec = has_none ? HR_USEC_NEVER : hr_clock_usec() + patience,
                 .op = q->op,
         };
 }
@@ -457,7 +451,7 @@ static void loop(struct helper *h, bool *ret_bye)
         for (;;) {
                 bool full = h->child_count == HR_HELPER_CHILDREN_MAX;
                 struct pollfd fds[1 + HR_HELPER_CHILDREN_MAX] = {{.fd = full ? -1 : h->fd, .events = POLLIN}};
-                uint64_t now = now_usec(), next = HR_USEC_NEVER;
+                uint64_t now = hr_clock_usec(), next = HR_USEC_NEVER;
                 for (size_t i = 0; i < h->child_count; i++) {
                         fds[i + 1] = (struct pollfd){.fd = h->children[i].pidfd, .events = POLLIN};
                         next = MIN(next, h->children[i].deadline_usec);
@@ -465,7 +459,7 @@ static void loop(struct helper *h, bool *ret_bye)
                 int timeout = next == HR_USEC_NEVER ? -1 : (int)MIN(hr_sub(next, now) / 1000 + 1, 60000U);
                 if (poll(fds, 1 + h->child_count, timeout) < 0 && errno != EINTR)
                         return;
-                now = now_usec();
+                now = hr_clock_usec();
                 for (size_t i = h->child_count; i-- > 0;)
                         if (fds[i + 1].revents)
                                 reap(h, i);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "act/criu.h"
 #include "act/freeze.h"
 #include "act/fuse.h"
@@ -29,13 +30,6 @@
 #define CRIU_USEC (15 * HR_USEC_PER_SEC) /* below TimeoutStopSec= of the service */
 #define FUSE_RESERVE_BYTES (16 * HR_MIB) /* chosen: room for a handler's own small allocations */
 
-static uint64_t now_usec(void)
-{
-        struct timespec ts;
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static int take_lock(const char *runtime_dir)
 {
         char path[600];
@@ -52,7 +46,7 @@ static int take_lock(const char *runtime_dir)
 int hr_release_lock(const char *runtime_dir)
 {
         int fd = take_lock(runtime_dir);
-        if (fd >= 0 && (ftruncate(fd, 0) < 0 || dprintf(fd, "%" PRIu64 "\n", now_usec()) < 0)) {
+        if (fd >= 0 && (ftruncate(fd, 0) < 0 || dprintf(fd, "%" PRIu64 "\n", hr_clock_usec()) < 0)) {
                 /* a full disk: whoever guards may let jobs go a little early */
         }
         return fd;

@@ -24,6 +24,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include "clock.h"
 #include "sense/proctree.h"
 
 #define PIECE_SIZE 65536         /* a path is at most 4096 bytes, four times that where each is escaped */
@@ -37,14 +38,6 @@ struct reading {
         size_t device_count;
         char piece[PIECE_SIZE];
 };
-
-static uint64_t now_usec(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* ---- whose ---- */
 
@@ -125,7 +118,7 @@ static int read_smaps(struct reading *r, pid_t pid, struct hr_smaps *s)
         for (;;) {
                 ssize_t n;
 
-                if (now_usec() >= r->until_usec)
+                if (hr_clock_usec() >= r->until_usec)
                         return -ETIME;
                 if (r->left_bytes == 0)
                         return -EFBIG;
@@ -233,7 +226,7 @@ int hr_mapping_read(const char *proc_path, const pid_t *pids, size_t count, uint
                 return -ENOMEM;
         reading->proc_path = proc_path;
         reading->left_bytes = HR_MAPPING_TEXT_MAX;
-        reading->until_usec = now_usec() + patience_usec;
+        reading->until_usec = hr_clock_usec() + patience_usec;
         most = order(proc_path, pids, most, all);
         if (most > 0)
                 find_devices(reading, all[0].pid);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "tell/message.h"
 
 /*
@@ -125,11 +126,9 @@ static void tell_sentence(struct hr_liaison *l, const struct hr_card *card, cons
 {
         struct hr_event e = {.uid = card->uid, .has_run = true, .exit_status = -1};
         struct hr_status s;
-        struct timespec now;
 
         hr_card_read(card, &s);
-        clock_gettime(CLOCK_REALTIME, &now);
-        e.time_usec = (uint64_t)now.tv_sec * HR_USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+        e.time_usec = hr_clock_realtime_usec();
         memcpy(e.job, card->id, sizeof(e.job));
         snprintf(e.name, sizeof(e.name), "%s", card->name);
         e.stage = e.previous_stage = s.stage;

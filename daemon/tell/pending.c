@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "tell/message.h"
 
 /*
@@ -278,7 +279,6 @@ int hr_pending_new(
         struct hr_exchange *x, const struct hr_view *view, struct hr_peers *peers, struct hr_pending **ret)
 {
         struct hr_pending *q = calloc(1, sizeof(*q));
-        struct timespec now;
 
         if (!q)
                 return -ENOMEM;
@@ -286,8 +286,7 @@ int hr_pending_new(
         q->view = view;
         q->peers = peers;
         /* Not the numbers of a table that was there before, whose answers may still come. */
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        q->last_number = (uintptr_t)now.tv_sec * 1000000U + (uintptr_t)now.tv_nsec / 1000U;
+        q->last_number = (uintptr_t)hr_clock_usec();
         *ret = q;
         return 0;
 }

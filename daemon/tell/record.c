@@ -12,6 +12,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "clock.h"
 #include "fd.h"
 
 /*
@@ -894,20 +895,12 @@ static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now
         (void)step(r, s, now_usec);
 }
 
-static uint64_t realtime_usec(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_REALTIME, &ts);
-        return (uint64_t)ts.tv_sec * HR_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 void hr_record_told(struct hr_record *r, const struct hr_told *t)
 {
         struct live *l = *find_live(r, t->job);
 
         if (!l) {
-                told_late(r, t, realtime_usec());
+                told_late(r, t, hr_clock_realtime_usec());
                 return;
         }
         if (!t->admin && t->uid != l->birth->uid)
@@ -1050,7 +1043,7 @@ int hr_record_new(const struct hr_record_options *o, struct hr_record **ret)
         r->size_bytes = o->size_bytes;
         r->say = o->say;
         r->userdata = o->userdata;
-        uint64_t now = realtime_usec();
+        uint64_t now = hr_clock_realtime_usec();
         r->flush_usec = now + FLUSH_USEC;
         if (ready(r, now))
                 trim(r, now);
@@ -1065,7 +1058,7 @@ struct hr_record *hr_record_free(struct hr_record *r)
         if (r->db && r->dirty_count > 0)
                 r->flush_usec = 0;
         if (r->db)
-                (void)hr_record_commit(r, realtime_usec());
+                (void)hr_record_commit(r, hr_clock_realtime_usec());
         close_db(r);
         for (size_t i = 0; i < BUCKETS; i++)
                 while (r->buckets[i]) {

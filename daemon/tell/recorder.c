@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fd.h"
 #include "tell/journal.h"
 #include "tell/metrics.h"
@@ -49,14 +50,6 @@ struct hr_recorder {
         int stop_fd;
         struct said said[SAID_MAX];
 };
-
-static uint64_t now_usec(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * HR_USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000U;
-}
 
 static bool same(const struct hr_event *a, const struct hr_event *b)
 {
@@ -137,14 +130,6 @@ static void store_page(struct hr_recorder *r)
         r->metrics_error = error;
 }
 
-static uint64_t realtime_usec(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_REALTIME, &t);
-        return (uint64_t)t.tv_sec * HR_USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000U;
-}
-
 static void say_of_record(int priority, const char *text, void *userdata HR_UNUSED)
 {
         hr_journal_line(priority, "%s", text);
@@ -183,7 +168,7 @@ static uint64_t drain(struct hr_recorder *r)
                 drain_record(r); /* its birth was there before it */
                 if (r->record)
                         hr_record_event(r->record, &event);
-                record(r, &event, now_usec());
+                record(r, &event, hr_clock_usec());
         }
         dropped_count = hr_exchange_take_dropped(r->exchange, true);
         if (dropped_count > 0)
@@ -191,7 +176,7 @@ static uint64_t drain(struct hr_recorder *r)
                         "%llu events were not recorded: they came faster than they could be written.",
                         (unsigned long long)dropped_count);
         store_page(r);
-        return r->record ? hr_record_commit(r->record, realtime_usec()) : HR_USEC_NEVER;
+        return r->record ? hr_record_commit(r->record, hr_clock_realtime_usec()) : HR_USEC_NEVER;
 }
 
 static void *run(void *userdata)
@@ -208,7 +193,7 @@ static void *run(void *userdata)
         if (r->record_options.directory && hr_record_new(&r->record_options, &r->record) < 0)
                 hr_journal_line(LOG_ERR, "no record of jobs is kept: out of memory");
         while (!(fds[1].revents & POLLIN)) {
-                uint64_t now = now_usec(), next = settle(r, now, false);
+                uint64_t now = hr_clock_usec(), next = settle(r, now, false);
                 uint64_t wait = MIN(pause, next == HR_USEC_NEVER ? HR_USEC_NEVER : hr_sub(next, now));
                 int timeout_ms = wait == HR_USEC_NEVER ? -1 : (int)(wait / HR_USEC_PER_MSEC + 1);
 
@@ -217,7 +202,7 @@ static void *run(void *userdata)
                 pause = drain(r);
         }
         drain(r);
-        settle(r, now_usec(), true);
+        settle(r, hr_clock_usec(), true);
         if (r->metrics_file[0])
                 (void)unlink(r->metrics_file); /* figures of a daemon that is gone would be read for ever */
         r->record = hr_record_free(r->record);

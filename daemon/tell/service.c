@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "tell/message.h"
 #include "tell/pending.h"
 #include "fd.h"
@@ -709,9 +710,7 @@ int hr_service_new(struct hr_exchange *x, const struct hr_bus_options *options, 
         s->exchange = x;
         s->kept_max = options->events_kept;
         s->metrics_jobs = options->metrics_jobs;
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        s->start_usec = (uint64_t)now.tv_sec * HR_USEC_PER_SEC;
+        s->start_usec = hr_clock_realtime_usec();
         s->view = (struct hr_view){
                 .exchange = x,
                 .proc_path = options->proc_path,
