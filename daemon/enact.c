@@ -514,9 +514,7 @@ static void take_reserve_back(struct hr_manager *m, struct hr_job *job)
         if (job->granted_from_bytes == 0 || job->state.phase != HR_PHASE_WATCH || job->limit_busy ||
                 job->used_bytes > job->granted_from_bytes / 10 * 9)
                 return;
-        act_raise(m, job, job->granted_from_bytes);
-        if (job->limit_busy) /* else at the next look */
-                job->granted_from_bytes = 0;
+        act_raise(m, job, job->granted_from_bytes); /* which counts until that stands */
 }
 
 void hr_enact(

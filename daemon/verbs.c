@@ -572,6 +572,8 @@ static void limit_refused(
                 job->close_up_usec = hr_clock_usec() + CLOSE_UP_AGAIN_USEC;
                 return;
         }
+        if (!c)
+                job->granted_from_bytes = 0; /* the reserve stays its own */
         snprintf(reason, sizeof(reason), "its limit could not be set: %s",
                 a->text[0] ? a->text : strerror(-a->result));
         hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "failed", reason);
