@@ -23,8 +23,6 @@
  */
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
-#define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 /* A freeze waits for the kernel's lock: 121 ms were seen (Linux 6.18, 40 busy processes on 2 processors). */
 #define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC)
 #define FREEZE_AGAIN_USEC (60 * HR_USEC_PER_SEC) /* one that could not be frozen; chosen, not tuned */
@@ -421,8 +419,7 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t limit = job->own_limit_bytes;
         uint64_t from = hr_job_stands_back(job) ? MAX(limit, job->used_bytes) : limit;
-        uint64_t more =
-                MIN(hr_add(from, MAX(GRANT_LEAST_BYTES, limit / GRANT_SHARE)), job->policy->limit_max_bytes);
+        uint64_t more = MIN(hr_add(from, hr_policy_last_room(limit)), job->policy->limit_max_bytes);
 
         if (more <= limit || !may_grant(m, job, more - limit) || arm_limit(job) < 0 ||
                 write_limit(job, more) < 0)

@@ -209,6 +209,7 @@ static void fill_means(
                 ret->no_save = refusal;
         ret->braked =
                 job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
+        ret->soft_limit = job->kind == HR_KIND_PROCESS;
         /* Asked of the processes only where the answer may be used. */
         if (p->fuse != HR_FUSE_NO && own->limit_bytes != HR_BYTES_NONE &&
                 job->state.phase != HR_PHASE_WATCH) {

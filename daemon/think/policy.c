@@ -38,8 +38,10 @@
         (3 * HR_USEC_PER_SEC)      /* a limit not raised by then won't be; writes took up to 1.7 s */
 #define ENDING_WALL_PERMYRIAD 9950 /* closer than any hold: it has been told to end, and needs the room */
 #define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
-#define HOST_FULL_PERMYRIAD 9000  /* below, its numbers stand there only for want of another limit */
-#define NOISE_BYTES (64 * HR_KIB) /* per-CPU charge batches of the kernel make usage jump by this much */
+#define HOST_FULL_PERMYRIAD 9000      /* below, its numbers stand there only for want of another limit */
+#define LAST_ROOM_BYTES (16 * HR_MIB) /* a 60 MiB job died in its traceback with 1.8 MiB left */
+#define LAST_ROOM_SHARE 50            /* 2 % of the limit where that is more; chosen, not tuned */
+#define NOISE_BYTES (64 * HR_KIB)     /* per-CPU charge batches of the kernel make usage jump by this much */
 
 struct step {
         struct hr_policy_state *state;
@@ -503,10 +505,15 @@ static void thaw_without_room(struct step *s, const char *why)
         bool fuse = fuse_wanted(s);
         s->out->actions |= HR_ACT_THAW | (fuse ? HR_ACT_FUSE : 0);
         s->state->fused |= fuse;
-        /* Held again half way to the limit, not at once: it was told to go on. */
-        if (s->binding && s->binding->limit_bytes != HR_BYTES_NONE)
-                wall_of(s, s->binding)->rehold_bytes =
-                        s->binding->used_bytes + hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
+        /* Held again half way to the limit, not at once: it was told to go on. Where no kernel ends it at its
+         * limit it gets room to end by itself, which its own answers to us don't use up. */
+        const struct hr_candidate *c = s->binding;
+        if (c && c->limit_bytes != HR_BYTES_NONE) {
+                uint64_t room = hr_sub(c->limit_bytes, c->used_bytes) / 2;
+                if (s->in->means.soft_limit && c->source == HR_SOURCE_OWN)
+                        room = MAX(room, hr_policy_last_room(c->limit_bytes));
+                wall_of(s, c)->rehold_bytes = hr_add(c->used_bytes, room);
+        }
         note(s, stage_by_level(s), "thaw", "done", "goes on without more room: %s%s; %s", why,
                 fuse ? "; its next large allocation becomes a MemoryError" : "", NUMBERS(s));
         let_go(s);
@@ -1100,6 +1107,11 @@ uint64_t hr_policy_next_threshold(
         if (wall->rehold_bytes > used_bytes)
                 next = MIN(next, wall->rehold_bytes);
         return next;
+}
+
+uint64_t hr_policy_last_room(uint64_t limit_bytes)
+{
+        return MAX(LAST_ROOM_BYTES, limit_bytes / LAST_ROOM_SHARE);
 }
 
 uint64_t hr_policy_weight(const struct hr_sample *sample)

@@ -57,6 +57,7 @@ struct hr_means {
         bool saves_held;     /* the method takes a job that stands still (CRIU), and can't be stopped */
         bool can_fuse;
         bool braked; /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
+        bool soft_limit;     /* its own limit is kept by us alone (a process tree): passing it ends nothing */
         uint64_t room_bytes; /* elastic: the own limit may be raised to this; 0: it may not */
         const char *trim_by; /* what a trim does, for the note; never NULL where can_trim is true */
         const char *no_save; /* why not, for the note; never NULL where can_save is false */
@@ -170,6 +171,9 @@ uint64_t hr_policy_extend_save(
  */
 uint64_t hr_policy_next_threshold(
         const struct hr_policy *policy, const struct hr_wall *wall, const struct hr_candidate *c);
+
+/* What a job needs to end by itself once it is out of room: a traceback, a handler that saves. */
+uint64_t hr_policy_last_room(uint64_t limit_bytes);
 
 /* Who goes first when what is shared runs out: the one that weighs and grows most. */
 uint64_t hr_policy_weight(const struct hr_sample *sample);

@@ -28,8 +28,9 @@ enum { /* what differs from a job that can be frozen, trimmed and fused, in a gr
         UNBRAKED = 1 << 4,
         WAY_IN = 1 << 5,
         ROOM = 1 << 6,
-        BY_CRIU = 1 << 8,     /* saved while it is held */
         STANDS_BACK = 1 << 7, /* its own processes can be asked, and its limit raised meanwhile */
+        BY_CRIU = 1 << 8,     /* saved while it is held */
+        SOFT = 1 << 9,        /* its limit is kept by us alone */
 };
 
 enum { /* what differs in a look */
@@ -100,6 +101,7 @@ static void job_init(struct job *j, const char *name, const char *policy, const 
                 .can_trim = !(means & NO_TRIM),
                 .trim_by = "reclaims what is cold",
                 .can_stand_back = means & STANDS_BACK,
+                .soft_limit = means & SOFT,
                 .can_save = means & (CAN_SAVE | BY_CRIU),
                 .saves_held = means & BY_CRIU,
                 .can_fuse = !(means & NO_FUSE),
@@ -595,6 +597,12 @@ static void holds(void **state HR_UNUSED)
                                 {100, 9800, 100, "watch trim - -"}, {100, 9849, 100, "watch trim - -"},
                                 {100, 9850, 100, "watch trim - -"},
                                 {2, 9856, 100, "held hold freeze freeze:done"}}},
+                {"a tree, resumed above its limit: room to end", .means = SOFT,
+                        .looks = {{1000, 9500, 100, NULL}, {100, 9700, 5000, NULL},
+                                {100, 10100, 5000, "held hold freeze freeze:done"},
+                                {1000, 10100, 0, "watch trim fuse+thaw thaw:done", .ask = HR_ASK_RESUME},
+                                {100, 10200, 100, "watch trim - -"}, {100, 10299, 100, "watch trim - -"},
+                                {2, 10301, 100, "held hold freeze freeze:done"}}},
                 {"the limit was raised",
                         .looks = {TO_HOLD, {1000, 6000, 0, "watch ok thaw thaw:done", .ask = HR_ASK_ROOM},
                                 {1000, 6000, 0, "watch ok - -"}}},
