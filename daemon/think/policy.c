@@ -643,7 +643,13 @@ static void climb(struct step *s, enum hr_stage want)
                         climb_below(s, want);
                 break;
         case HR_STAGE_KILL:
-                enter_kill(s, "it grows past the kill level and can't be frozen");
+                if (level_on(s, HR_STAGE_HOLD))
+                        tell_passed_over(s, HR_STAGE_HOLD, "freeze", s->in->means.no_freeze);
+                /* Its handlers first: the kernel would end it no sooner than we. */
+                if (level_on(s, HR_STAGE_INTERRUPT))
+                        enter_ending(s, "it grows past the kill level and can't be frozen");
+                else
+                        enter_kill(s, "it grows past the kill level and can't be frozen");
                 break;
         default:
                 break;
