@@ -30,7 +30,8 @@
 #define POINT_LEAST_USEC (100 * HR_USEC_PER_MSEC)
 #define POINT_AGE_SHARE 64
 
-static void fill_event(struct hr_job *job, struct hr_event *e)
+static void fill_event(struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
+        const char *outcome, const char *reason, struct hr_event *e)
 {
         memset(e, 0, sizeof(*e));
         e->time_usec = hr_clock_realtime_usec();
@@ -42,6 +43,11 @@ static void fill_event(struct hr_job *job, struct hr_event *e)
         e->deadline_usec = job->armed.deadline_realtime_usec;
         e->has_run = job->has_run;
         e->exit_status = -1;
+        e->stage = stage;
+        e->previous_stage = previous;
+        snprintf(e->action, sizeof(e->action), "%s", action);
+        snprintf(e->outcome, sizeof(e->outcome), "%s", outcome);
+        snprintf(e->reason, sizeof(e->reason), "%s", reason);
 }
 
 /* A limit to suggest: half as much again, as a person would say it. */
@@ -55,20 +61,20 @@ static const char *suggest_limit(uint64_t limit_bytes, char *buf)
         return hr_units_spell_bytes(buf, (more + unit - 1) / unit * unit);
 }
 
-static void fill_hint(const struct hr_job *job, enum hr_stage stage, const char *action, struct hr_event *e)
+static void fill_hint(const struct hr_job *job, struct hr_event *e)
 {
         char more[HR_TEXT_SIZE_MAX];
         bool own = job->own_limit_bytes != HR_BYTES_NONE;
 
-        if (job->policy->observe || job->observe_only)
+        if (job->policy->observe || job->observe_only || strcmp(e->outcome, "done") != 0)
                 return;
-        if (stage == HR_STAGE_HOLD && strcmp(action, "freeze") == 0) {
+        if (e->stage == HR_STAGE_HOLD && strcmp(e->action, "freeze") == 0) {
                 bool room = own && job->state.phase == HR_PHASE_HELD && !job->state.owner_held;
                 snprintf(e->hint, sizeof(e->hint),
                         "answer: headroom resume %s%s%s, headroom interrupt %s, or headroom kill %s", job->id,
                         room ? " --limit " : "", room ? suggest_limit(job->own_limit_bytes, more) : "",
                         job->id, job->id);
-        } else if (stage == HR_STAGE_NOTICE && own && strcmp(action, "notice") == 0) {
+        } else if (e->stage == HR_STAGE_NOTICE && own && strcmp(e->action, "notice") == 0) {
                 snprintf(e->hint, sizeof(e->hint), "more room: headroom limit %s %s", job->id,
                         suggest_limit(job->own_limit_bytes, more));
         }
@@ -101,13 +107,8 @@ static void send_event(struct hr_manager *m, struct hr_job *job, enum hr_stage s
         const char *action, const char *outcome, const char *reason)
 {
         struct hr_event e;
-        fill_event(job, &e);
-        e.stage = stage;
-        e.previous_stage = previous;
-        snprintf(e.action, sizeof(e.action), "%s", action);
-        snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
-        snprintf(e.reason, sizeof(e.reason), "%s", reason);
-        fill_hint(job, stage, action, &e);
+        fill_event(job, stage, previous, action, outcome, reason, &e);
+        fill_hint(job, &e);
         hr_exchange_event(m->exchange, &e);
 }
 
@@ -660,17 +661,12 @@ static void send_end(struct hr_manager *m, struct hr_job *job, const char *outco
 {
         struct hr_event e;
 
-        fill_event(job, &e);
-        e.stage = HR_STAGE_OK;
-        e.previous_stage = job->state.stage;
+        fill_event(job, HR_STAGE_OK, job->state.stage, "end", outcome, reason, &e);
         e.fused = job->armed.fused || job->state.fused;
         e.kernel_peak_bytes = HR_BYTES_NONE;
         if (job->kind != HR_KIND_PROCESS)
                 (void)hr_group_read_peak(&job->group, &e.kernel_peak_bytes); /* gone: our own samples do */
         e.cause = find_cause(job, e.kernel_peak_bytes);
-        snprintf(e.action, sizeof(e.action), "end");
-        snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
-        snprintf(e.reason, sizeof(e.reason), "%s", reason);
         hr_exchange_event(m->exchange, &e);
 }
 
@@ -741,11 +737,8 @@ static void retry(struct hr_manager *m, struct hr_job *job)
         else
                 snprintf(reason, sizeof(reason), "it is started again, %u of %u, with a limit of %s",
                         job->armed.retried + 1, p->retry.count, hr_units_format_bytes(text, more));
-        fill_event(job, &e);
-        e.stage = e.previous_stage = job->state.stage;
-        snprintf(e.action, sizeof(e.action), "retry");
-        snprintf(e.outcome, sizeof(e.outcome), "%s", spent || refused ? "refused" : "started");
-        snprintf(e.reason, sizeof(e.reason), "%s", reason);
+        fill_event(job, job->state.stage, job->state.stage, "retry", spent || refused ? "refused" : "started",
+                reason, &e);
         if (!spent && !refused)
                 e.limit_bytes = more;
         hr_exchange_event(m->exchange, &e);

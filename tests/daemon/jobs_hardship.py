@@ -200,6 +200,8 @@ def freezer_refuses(s):
     check("its hold was passed over", told.index(("freeze", "failed")) < told.index(("freeze", "passed over"))
           < told.index(("interrupt", "started")), run.explain())
     check("never frozen", "frozen" not in [action for action, _ in told], told)
+    refusals = [line for line in run.err().splitlines() if "could not be frozen" in line]
+    check("nothing to answer to what is not held", refusals and not any("resume" in line for line in refusals), run.err())
     check("no OOM kill", run.end_event()["outcome"] != "lost", run.explain())
     wait_until("the group goes, and what was mounted there", lambda: not os.path.exists(freeze))
     s.mounts.remove(freeze)
