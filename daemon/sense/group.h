@@ -107,11 +107,15 @@ extern const struct hr_group_ops hr_cgroup1_ops, hr_cgroup2_ops;
 
 /*
  * Reads a whole small file below dir_fd (openat, read, close) or from a kept descriptor (pread at 0) into
- * buf. Returns 0 and the size, HR_SENSE_GONE (ENODEV, ENOENT, ESRCH), -EFBIG if it does not fit, -errno.
- * ENOENT of a file in a directory that still lives is -ENOENT for openat.
+ * buf. _fd is for a file that the kernel shows as one record, and takes one pread: memory.stat,
+ * memory.events, meminfo, a pressure file; _all_fd reads to the end, as a file of many records must be
+ * (vmstat: a read ends at a page's worth of them; fs/seq_file.c). Returns 0 and the size, HR_SENSE_GONE
+ * (ENODEV, ENOENT, ESRCH), -EFBIG if it does not fit, -errno. ENOENT of a file in a directory that still
+ * lives is -ENOENT for openat.
  */
 int hr_sense_read_at(int dir_fd, const char *name, char *buf, size_t size, size_t *ret_size);
 int hr_sense_read_fd(int fd, char *buf, size_t size, size_t *ret_size);
+int hr_sense_read_all_fd(int fd, char *buf, size_t size, size_t *ret_size);
 /* One number in a file below dir_fd. As hr_sense_read_at, and -EBADMSG, -ERANGE of hr_parse_number. */
 int hr_sense_read_number_at(int dir_fd, const char *name, uint64_t *ret);
 /* Can a machine have so much memory: at most 2^52 bytes, the physical addresses of x86-64 and arm64. */
