@@ -160,6 +160,7 @@ enum hr_verb {
         HR_VERB_FOLLOW,     /* a run has come back: has_run of this job on (limit_bytes 1) or off (0) */
         HR_VERB_RESTORE,   /* a saved image of `job`, which runs no more, becomes a new one: limit; removes */
         HR_VERB_BREAKDOWN, /* what its processes' memory is, in breakdown */
+        HR_VERB_LOOK,      /* jobs at rest are looked at, so that their cards are of this moment */
         HR_VERB_COUNT,
 };
 

@@ -637,6 +637,12 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec;
 }
 
+void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        if (now_usec >= job->sampled_usec + job->cost_usec * COST_FACTOR)
+                hr_ladder_look(m, job, now_usec, false);
+}
+
 /* ---- the end ---- */
 
 /* Whose limit was it? At its own the group's peak stands within a page or so of it. */

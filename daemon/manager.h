@@ -103,6 +103,8 @@ void hr_manager_say(struct hr_manager *m, const char *outcome, const char *forma
 
 /* ladder.c: one wake-up of one job */
 void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full);
+/* Somebody asks what it uses: looks at it, unless that would cost more than its looks may. */
+void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_usec);
 /* Puts off the looks that are due at jobs which can't have filled their room: one read for all of them. */
 void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);

@@ -734,6 +734,17 @@ static void verb_follow(struct hr_manager *m, struct hr_command *c, struct hr_jo
         answer(m, c, 0, "%s", "");
 }
 
+/* ---- what it uses now ---- */
+
+static void verb_look(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        uint64_t now = hr_clock_usec();
+
+        HR_JOBS_FOREACH (m, job)
+                hr_ladder_refresh(m, job, now);
+        answer(m, c, 0, "%s", "");
+}
+
 /* ---- what its memory is ---- */
 
 #define BREAKDOWN_USEC (5 * HR_USEC_PER_SEC) /* chosen, not tuned: 100 GB of small pages take about one */
@@ -873,11 +884,12 @@ static const struct {
         [HR_VERB_DOCTOR] = {verb_doctor, false},
         [HR_VERB_FOLLOW] = {verb_follow, true},
         [HR_VERB_BREAKDOWN] = {verb_breakdown, true},
+        [HR_VERB_LOOK] = {verb_look, false},
 };
 
 static bool changes(enum hr_verb verb)
 {
-        return verb != HR_VERB_FOLLOW && verb != HR_VERB_BREAKDOWN;
+        return verb != HR_VERB_FOLLOW && verb != HR_VERB_BREAKDOWN && verb != HR_VERB_LOOK;
 }
 
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)
