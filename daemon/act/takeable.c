@@ -103,6 +103,8 @@ enum hr_taken hr_takeable_judge(const char *link, const struct stat *st, char *t
                 return HR_TAKEN_PIPE;
         if (strncmp(link, "socket:[", 8) == 0)
                 return HR_TAKEN_SOCKET;
+        if (strncmp(link, "/proc/", 6) == 0 && link[6] >= '0' && link[6] <= '9')
+                return HR_TAKEN_PROCESS;
         if (strncmp(link, "anon_inode:", 11) == 0) {
                 for (size_t i = 0; i < ELEMENTSOF(anonymous); i++)
                         if (strcmp(link + 11, anonymous[i]) == 0)
@@ -224,6 +226,29 @@ static void close_dir(DIR **d)
                 closedir(*d);
 }
 
+static bool is_ours(const struct look *l, pid_t pid)
+{
+        for (size_t i = 0; i < l->count; i++)
+                if (l->pids[i] == pid)
+                        return true;
+        return false;
+}
+
+/* CRIU opens it when the processes are there again, but not yet their other threads. */
+static int check_process(struct look *l, pid_t pid, const char *link)
+{
+        char name[96];
+        int of = 0, thread = 0;
+
+        if (sscanf(link, "/proc/%d/task/%d", &of, &thread) == 2 && thread != of)
+                return refuse(l, "process %d has %s open, which belongs to a thread", (int)pid,
+                        hr_units_escape(name, sizeof(name), link));
+        if (!is_ours(l, of))
+                return refuse(l, "process %d has %s open, which belongs to another program", (int)pid,
+                        hr_units_escape(name, sizeof(name), link));
+        return 0;
+}
+
 static int look_at_fds(struct look *l, pid_t pid)
 {
         char dir[64], path[64 + NAME_MAX], link[PATH_MAX], why[200];
@@ -255,6 +280,9 @@ static int look_at_fds(struct look *l, pid_t pid)
                         break;
                 case HR_TAKEN_DELETED:
                         r = check_deleted(l, pid, link);
+                        break;
+                case HR_TAKEN_PROCESS:
+                        r = check_process(l, pid, link);
                         break;
                 case HR_TAKEN_PIPE:
                 case HR_TAKEN_SOCKET:
@@ -342,14 +370,6 @@ static int look_at_links(struct look *l, pid_t pid)
                 r = ends_with(link, " (deleted)") ? check_deleted(l, pid, link)
                                                   : note_file(l, "fd", pid, "exe", path, link);
         return r;
-}
-
-static bool is_ours(const struct look *l, pid_t pid)
-{
-        for (size_t i = 0; i < l->count; i++)
-                if (l->pids[i] == pid)
-                        return true;
-        return false;
 }
 
 static int read_start(pid_t pid, uint64_t *ret_ticks)

@@ -130,6 +130,9 @@ def criu_is_not_let_near(s):
         "serves": "import socket; a = socket.socket(socket.AF_UNIX); a.bind('sock'); a.listen()",
         "network": "import socket; a = socket.create_server(('127.0.0.1', 0))",
         "deleted": "import os; a = open('gone', 'w'); os.unlink('gone')",
+        "another program": "a = open('/proc/1/stat')",
+        "a thread": "import threading; t = threading.Thread(target=threading.Event().wait, daemon=True); t.start(); "
+                    "a = open('/proc/self/task/%d/stat' % t.native_id)",
     }
     os.chown(s.work, 1000, 1000)
     for what, words in code.items():
@@ -145,6 +148,22 @@ def criu_is_not_let_near(s):
         same("and it goes on", run.wait(), 0)
         os.close(read)
     check("CRIU was not called", "dump" not in calls(s), calls(s))
+
+
+@scenario("cgroup")
+def criu_takes_its_proc_files(s):
+    """A job that was reading of itself in /proc when it was held: those files are there again with its processes, and are
+    not missed before."""
+    start(s, keep=True)
+    run = s.run("/usr/bin/python3", "-c", "import time; a = open('/proc/self/stat'); time.sleep(6)",
+                options=("--policy", "save"))
+    run.wait_watched()
+    time.sleep(0.5)
+    s.must("checkpoint", run.name)
+    s.wait_event(run.name, "checkpoint", "proven")
+    same("it goes on to its end", run.wait(), 0)
+    status, _, err = s.client("resume", "j1")
+    check("CRIU was asked for it", status == 1 and "the page is torn" in err, (status, err))
 
 
 @scenario("cgroup")

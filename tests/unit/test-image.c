@@ -197,6 +197,8 @@ static void judges(void **state HR_UNUSED)
                 {"one with another name left", "/tmp/x (deleted)", S_IFREG, 1, 0, 0, HR_TAKEN_DELETED, NULL},
                 {"a memory file", "/memfd:x (deleted)", S_IFREG, 0, 0, 0, HR_TAKEN_NOTHING, NULL},
                 {"called like one", "/memfd:x", S_IFREG, 1, 0, 0, HR_TAKEN_FILE, NULL},
+                {"of a process", "/proc/12/stat", S_IFREG, 1, 0, 0, HR_TAKEN_PROCESS, NULL},
+                {"of the kernel", "/proc/meminfo", S_IFREG, 1, 0, 0, HR_TAKEN_FILE, NULL},
                 {"a directory", "/home/a", S_IFDIR, 2, 0, 0, HR_TAKEN_FILE, NULL},
                 {"null", "/dev/null", S_IFCHR, 1, 1, 3, HR_TAKEN_NOTHING, NULL},
                 {"the memory of the machine", "/dev/mem", S_IFCHR, 1, 1, 1, HR_TAKEN_REFUSED, "device"},

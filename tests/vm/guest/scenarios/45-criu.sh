@@ -64,7 +64,7 @@ for run in $(seq "$runs"); do
 		[ "$status" = 137 ] || not_ok "$name is ended" "status $status"
 		said=$(as_login ana headroom resume "$id" --limit 300M 2>&1) || {
 			not_ok "$name goes on" "$said"
-			tail -n 25 "$images/$id/img/restore.log" | cut -c1-200 | sed 's/^/# /'
+			{ tail -n 25 "$images/$id/img/restore.log" 2>&1 || true; } | cut -c1-200 | sed 's/^/# /'
 			continue
 		}
 		[ -z "$first" ] || continue
