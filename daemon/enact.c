@@ -131,6 +131,8 @@ static void act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr
 {
         bool ran = !job->armed.frozen;
 
+        if (job->predump == HR_SAVE_RUNNING)
+                hr_images_prevent(m, job);
         job->armed.frozen = true;
         job->thawing = false;
         job->frozen = false;
@@ -541,6 +543,10 @@ void hr_enact(
                 stand_back(m, job);
         if (a & HR_ACT_TRIM)
                 act_trim(m, job);
+        if (a & HR_ACT_PREDUMP)
+                hr_images_predump(m, job);
+        if (a & HR_ACT_FORGET)
+                hr_images_forget(m, job);
         if (a & HR_ACT_SAVE)
                 act_save(m, job, &t);
         if (a & HR_ACT_FUSE)

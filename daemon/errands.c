@@ -143,6 +143,9 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
         case HR_HELPER_DUMP:
                 hr_images_dumped(m, job, a);
                 break;
+        case HR_HELPER_PREDUMP:
+                hr_images_predumped(m, job, a);
+                break;
         case HR_HELPER_LIMIT:
                 hr_verbs_limited(m, p->command, job, a);
                 break;

@@ -2,11 +2,15 @@
 #include "manager.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "act/criu.h"
+#include "fd.h"
 
 /*
  * The deciding thread's side of CRIU's images: what the helper is asked, and what becomes of its answers. The
@@ -43,6 +47,7 @@ void hr_images_probe(struct hr_manager *m)
 void hr_images_probed(struct hr_manager *m, const struct hr_helper_answer *a)
 {
         m->criu_result = a->result;
+        m->criu_tracks = a->tracks;
         snprintf(m->criu_text, sizeof(m->criu_text), "%s%.180s",
                 a->result == -ENOENT ? "CRIU is not installed: " : "",
                 a->text[0] ? a->text : strerror(-a->result));
@@ -79,13 +84,17 @@ const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *j
         return NULL;
 }
 
-static void fill(const struct hr_manager *m, const struct hr_job *job, bool waits)
+static void name_lock(const struct hr_manager *m, const struct hr_job *job, char *buf, size_t size)
+{
+        snprintf(buf, size, "%s/criu-%s.lock", m->runtime_dir, job->id);
+}
+
+static void fill(const struct hr_manager *m, const struct hr_job *job, enum hr_helper_op op)
 {
         const struct hr_policy *p = job->policy;
         struct hr_image *i = &q.image;
 
-        begin(m, HR_HELPER_DUMP);
-        q.waits = waits;
+        begin(m, op);
         snprintf(i->id, sizeof(i->id), "%s", job->id);
         snprintf(i->name, sizeof(i->name), "%s", job->card->name);
         snprintf(i->policy, sizeof(i->policy), "%s", p->name);
@@ -105,7 +114,7 @@ static void fill(const struct hr_manager *m, const struct hr_job *job, bool wait
                 job->freezer == HR_FREEZER_CGROUP1 ? m->hierarchy.freezer : m->hierarchy.unified,
                 job->control);
         snprintf(i->dir, sizeof(i->dir), "%s", p->criu_dir);
-        snprintf(i->lock, sizeof(i->lock), "%s/criu-%s.lock", m->runtime_dir, job->id);
+        name_lock(m, job, i->lock, sizeof(i->lock));
 }
 
 void hr_images_dump(struct hr_manager *m, struct hr_job *job)
@@ -116,7 +125,7 @@ void hr_images_dump(struct hr_manager *m, struct hr_job *job)
         (void)hr_exchange_question(m->exchange, &leave); /* full: CRIU's look says what is in the way */
         job->can_trim_count = job->can_save_count = 0;
         job->saved_path[0] = '\0';
-        fill(m, job, false);
+        fill(m, job, HR_HELPER_DUMP);
         int r = hr_errands_ask(m, &q, job, NULL, NULL);
         if (r < 0) {
                 job->save = HR_SAVE_FAILED;
@@ -125,17 +134,107 @@ void hr_images_dump(struct hr_manager *m, struct hr_job *job)
         }
 }
 
+/* Is anything ever written ahead of such a job? */
+static bool predumps(const struct hr_manager *m, const struct hr_job *job)
+{
+        const struct hr_policy *p = job->policy;
+        return !m->user && p->criu_predump && p->checkpoint_method.method == HR_METHOD_CRIU && job->control;
+}
+
+static char *name_pass(const struct hr_manager *m, const struct hr_job *job, char *buf, size_t size)
+{
+        char lock[sizeof(q.image.lock)];
+
+        name_lock(m, job, lock, sizeof(lock));
+        snprintf(buf, size, HR_CRIU_PASS, lock);
+        return buf;
+}
+
+void hr_images_predump(struct hr_manager *m, struct hr_job *job)
+{
+        char name[600];
+        int fd = open(name_pass(m, job, name, sizeof(name)),
+                O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int r = fd < 0 ? -errno : 0;
+
+        hr_close(fd);
+        fill(m, job, HR_HELPER_PREDUMP);
+        if (r == 0)
+                r = hr_errands_ask(m, &q, job, NULL, NULL);
+        job->predump = r < 0 ? HR_SAVE_FAILED : HR_SAVE_RUNNING;
+        job->predump_adopted = false;
+        if (r < 0)
+                snprintf(job->predump_text, sizeof(job->predump_text), "CRIU could not be started (%s)",
+                        strerror(-r));
+}
+
+void hr_images_predumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *a)
+{
+        job->predump = a->result == 0 ? HR_SAVE_PROVEN : HR_SAVE_FAILED;
+        snprintf(job->predump_text, sizeof(job->predump_text), "%s",
+                a->text[0]            ? a->text
+                : a->result == -EBUSY ? "as many others are, as may be at once"
+                                      : strerror(-a->result));
+        hr_images_prevent(m, job); /* the helper may have died on the way to it */
+        job->next_usec = 0;
+}
+
+bool hr_images_may_freeze(struct hr_manager *m, struct hr_job *job, int *ret_pass)
+{
+        char name[600];
+
+        *ret_pass = -1;
+        if (job->predump != HR_SAVE_RUNNING)
+                return true;
+        _close_ int fd = open(name_pass(m, job, name, sizeof(name)), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0) {
+                if (job->predump_adopted)
+                        job->predump = HR_SAVE_NONE;
+                return true;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return false;
+        *ret_pass = TAKE_FD(fd);
+        return true;
+}
+
+void hr_images_prevent(struct hr_manager *m, struct hr_job *job)
+{
+        char name[600];
+        (void)unlink(name_pass(m, job, name, sizeof(name))); /* ENOENT: it has done its part */
+}
+
+void hr_images_forget(struct hr_manager *m, const struct hr_job *job)
+{
+        if (!predumps(m, job))
+                return;
+        fill(m, job, HR_HELPER_FORGET);
+        (void)hr_errands_ask(m, &q, NULL, NULL, NULL); /* else the sweep does it */
+}
+
 bool hr_images_adopt(struct hr_manager *m, struct hr_job *job)
 {
         if (m->user || !job->control)
                 return false;
-        fill(m, job, true);
+        fill(m, job, HR_HELPER_DUMP);
+        q.waits = true;
         if (!hr_criu_is_busy(q.image.lock) || hr_errands_ask(m, &q, job, NULL, NULL) < 0)
                 return false;
         job->save = HR_SAVE_RUNNING;
         job->state.held_save = HR_HELD_SAVE_RUNS;
         job->state.after_save = HR_AFTER_SAVE_HOLD;
         return true;
+}
+
+void hr_images_adopt_predump(struct hr_manager *m, struct hr_job *job)
+{
+        char name[600];
+
+        if (!predumps(m, job))
+                return;
+        job->state.predumped = true; /* it may be: at the latest when it has room again, it is removed */
+        job->predump_adopted = access(name_pass(m, job, name, sizeof(name)), F_OK) == 0;
+        job->predump = job->predump_adopted ? HR_SAVE_RUNNING : HR_SAVE_NONE;
 }
 
 void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *a)

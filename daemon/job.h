@@ -94,6 +94,9 @@ struct hr_job {
         enum hr_ask ask;
         enum hr_save save;
         char save_text[200];
+        enum hr_save predump; /* memory that is written ahead by CRIU */
+        bool predump_adopted; /* by a helper before ours: nobody will answer */
+        char predump_text[200];
         uint64_t save_since_usec; /* CLOCK_REALTIME, for checkpoint_file */
         uint64_t save_size_bytes; /* of checkpoint_file, when it was looked at last */
         bool file_busy;

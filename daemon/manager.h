@@ -66,6 +66,7 @@ struct hr_manager {
         uint64_t helper_retry_usec;
         int criu_result; /* of its probe: 0: it works; -EAGAIN: not known yet */
         char criu_text[240];
+        bool criu_tracks;    /* and memory can be written ahead */
         uint64_t sweep_usec; /* when images are looked through for old ones */
 
         struct hr_pending pending[HR_PENDING_MAX];
@@ -160,8 +161,23 @@ const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *j
 /* The job stands still: it is saved. */
 void hr_images_dump(struct hr_manager *m, struct hr_job *job);
 void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* The job runs: its memory is written ahead of that. */
+void hr_images_predump(struct hr_manager *m, struct hr_job *job);
+void hr_images_predumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* What was written ahead goes. */
+void hr_images_forget(struct hr_manager *m, const struct hr_job *job);
+/*
+ * While memory is written ahead, before each look: may the job be frozen? Then CRIU does not begin before
+ * *ret_pass is closed; the caller owns it, -1: it has done its part, or none was asked for. False: CRIU has
+ * the job just now, and it stands still.
+ */
+bool hr_images_may_freeze(struct hr_manager *m, struct hr_job *job, int *ret_pass);
+/* It is going to be frozen: what was not begun won't be. */
+void hr_images_prevent(struct hr_manager *m, struct hr_job *job);
 /* CRIU is at a job that was just adopted: nobody touches it until it is done. False: it is not. */
 bool hr_images_adopt(struct hr_manager *m, struct hr_job *job);
+/* What a daemon before us had written ahead of it is known again. */
+void hr_images_adopt_predump(struct hr_manager *m, struct hr_job *job);
 int hr_images_restore(struct hr_manager *m, struct hr_command *command);
 
 /* consult.c: what a job's own processes are asked, and say */
