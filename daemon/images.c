@@ -17,6 +17,7 @@
  * helper's child waits for CRIU as long as that takes; here nobody does.
  */
 
+#define FIRST_LOOK_USEC (5 * HR_USEC_PER_SEC)   /* chosen: a program has started by then */
 #define SWEEP_USEC (6 * 3600 * HR_USEC_PER_SEC) /* chosen: images are kept for days */
 
 static struct hr_helper_request q; /* one thread; sent by copy */
@@ -115,6 +116,70 @@ static void fill(const struct hr_manager *m, const struct hr_job *job, enum hr_h
                 job->control);
         snprintf(i->dir, sizeof(i->dir), "%s", p->criu_dir);
         name_lock(m, job, i->lock, sizeof(i->lock));
+}
+
+enum hr_method hr_images_method(const struct hr_manager *m, const struct hr_job *job)
+{
+        enum hr_method method = job->policy->checkpoint_method.method;
+        bool refused = method == HR_METHOD_CRIU && (job->criu_refusal[0] || hr_images_refusal(m, job));
+
+        return refused && job->can_save_count > 0 ? HR_METHOD_CHANNEL : method;
+}
+
+/* why: "": it can take it now. What happens in its place is told as well. */
+static void tell_refusal(struct hr_manager *m, struct hr_job *job, const char *why)
+{
+        char reason[HR_REASON_MAX];
+
+        if (why[0])
+                snprintf(reason, sizeof(reason), "CRIU can't take it as it is: %.*s; %s",
+                        (int)sizeof(job->criu_refusal), why,
+                        job->can_save_count > 0 ? "its own code is asked to save instead"
+                        : job->policy->hold_timeout_usec > 0
+                                ? "if that stays so, it is held and its owner asked"
+                                : "if that stays so, it is interrupted at its limit");
+        else
+                snprintf(reason, sizeof(reason), "CRIU can take it now");
+        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "checkpoint",
+                why[0] ? "passed over" : "possible", reason);
+}
+
+/* Soon after its start, when it has opened what it works with; and while it matters, in case that has
+ * changed. */
+void hr_images_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        const struct hr_policy *p = job->policy;
+        bool first = job->criu_look_usec == 0 && now_usec >= job->born_usec + FIRST_LOOK_USEC;
+        bool again = job->state.stage >= HR_STAGE_NOTICE &&
+                     now_usec >= hr_add(job->criu_look_usec, MAX(p->cooldown_usec, FIRST_LOOK_USEC));
+
+        if (p->checkpoint_method.method != HR_METHOD_CRIU || p->observe || job->observe_only ||
+                job->state.phase != HR_PHASE_WATCH || !(first || again) || m->criu_result == -EAGAIN)
+                return;
+        const char *refusal = hr_images_refusal(m, job);
+        if (refusal) { /* which does not change */
+                if (first)
+                        tell_refusal(m, job, refusal);
+                job->criu_look_usec = now_usec;
+                return;
+        }
+        fill(m, job, HR_HELPER_LOOK);
+        if (hr_errands_ask(m, &q, job, NULL, NULL) == 0)
+                job->criu_look_usec = now_usec;
+}
+
+void hr_images_looked(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *a)
+{
+        const char *now = a->result == 0 ? "" : a->text;
+
+        if (a->result != 0 && a->result != -EOPNOTSUPP) { /* not now: it is looked at once more in any case */
+                job->criu_look_usec = 0;
+                return;
+        }
+        if (strncmp(job->criu_refusal, now, sizeof(job->criu_refusal) - 1) == 0)
+                return;
+        snprintf(job->criu_refusal, sizeof(job->criu_refusal), "%s", now);
+        tell_refusal(m, job, job->criu_refusal);
 }
 
 void hr_images_dump(struct hr_manager *m, struct hr_job *job)

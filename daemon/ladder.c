@@ -198,13 +198,12 @@ static void fill_means(
         ret->trim_by = job->can_trim_count == 0 ? "reclaims what is cold"
                        : job->can_reclaim       ? "is asked for its garbage, and what is cold is reclaimed"
                                                 : "is asked for its garbage";
-        const char *refusal = NULL;
-        ret->saves_held = p->checkpoint_method.method == HR_METHOD_CRIU;
-        if (ret->saves_held)
-                refusal = hr_images_refusal(m, job);
-        ret->can_save = p->checkpoint_method.method == HR_METHOD_CHANNEL
-                                ? job->can_save_count > 0
-                                : p->checkpoint_method.method != HR_METHOD_NONE && !refusal;
+        enum hr_method method = hr_images_method(m, job);
+        const char *refusal = method == HR_METHOD_CRIU ? hr_images_refusal(m, job) : NULL;
+        ret->saves_held = method == HR_METHOD_CRIU;
+        ret->in_place = method != p->checkpoint_method.method;
+        ret->can_save =
+                method == HR_METHOD_CHANNEL ? job->can_save_count > 0 : method != HR_METHOD_NONE && !refusal;
         ret->can_predump = m->criu_tracks;
         ret->no_save = "it can't save itself: no checkpoint method is set (--checkpoint, or the policy's "
                        "checkpoint_method), and its own code offers none (headroom-job(7))";
@@ -446,7 +445,7 @@ static void tell(
 static void check_file(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
-        enum hr_method method = job->policy->checkpoint_method.method;
+        enum hr_method method = job->save_method;
         bool signals = method == HR_METHOD_SIGNAL || method == HR_METHOD_SIGNAL_LEADER;
         bool said = method == HR_METHOD_CHANNEL && job->saved_path[0] != '\0';
         if (job->save != HR_SAVE_RUNNING || !(signals || said) || job->file_busy)
@@ -598,6 +597,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec + HR_USEC_PER_SEC;
                 return;
         }
+        hr_images_look(m, job, now_usec);
         if (at_rest(job, full)) {
                 uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
                 set_next(m, job, now_usec, room, pause_to_wall(m, job, room, now_usec),

@@ -158,6 +158,13 @@ void hr_images_probed(struct hr_manager *m, const struct hr_helper_answer *answe
 void hr_images_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);
 /* Why CRIU can't save such a job, as far as it is known without looking at its processes; NULL: it may. */
 const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *job);
+/* How it is saved: as its policy says; where that is by CRIU, which can't take it, by its own code if it has
+ * some. */
+enum hr_method hr_images_method(const struct hr_manager *m, const struct hr_job *job);
+/* If it is to be saved by CRIU, and it is time for that: could it be, as it is now? Long before it matters.
+ */
+void hr_images_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec);
+void hr_images_looked(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
 /* The job stands still: it is saved. */
 void hr_images_dump(struct hr_manager *m, struct hr_job *job);
 void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);

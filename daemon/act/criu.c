@@ -221,6 +221,14 @@ void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret)
         write_image(image, "dump", "new", ret);
 }
 
+void hr_criu_look(struct hr_image *image, struct hr_criu_report *ret)
+{
+        char path[300];
+
+        write_image(image, "look", "look", ret);
+        (void)hr_image_remove(aside(image, "look", path, sizeof(path)));
+}
+
 void hr_criu_predump(struct hr_image *image, struct hr_criu_report *ret)
 {
         write_image(image, "predump", "pre", ret);
@@ -558,7 +566,23 @@ static void dump(const char *path, struct hr_criu_report *ret)
                 image->dir, image->id, since(begin, took), left);
 }
 
-/* ---- writing ahead ---- */
+/* ---- of a job that runs ---- */
+
+/* Much may change while it is looked at, and does not count: what is clear is refused. */
+static bool is_refused(const struct hr_image *image, const char *path, struct hr_criu_report *ret)
+{
+        ret->result = look_once(image, path, ret) == -EOPNOTSUPP ? -EOPNOTSUPP : 0;
+        if (ret->result == 0)
+                ret->text[0] = '\0';
+        return ret->result < 0;
+}
+
+static void look_ahead(const char *path, struct hr_criu_report *ret)
+{
+        ret->result = hr_image_read_record(path, &ret->image);
+        if (ret->result == 0)
+                (void)is_refused(&ret->image, path, ret);
+}
 
 /*
  * DumpStatsEntry of CRIU's stats.proto, after two magic numbers and its size: numbers alone, of which 1 is
@@ -662,12 +686,7 @@ static void predump(const char *path, struct hr_criu_report *ret)
                 say(ret, writer, "%s: %s", path, strerror(-writer));
                 return;
         }
-        /* It runs, so that much may have changed while it was looked at: what is clear is refused. */
-        if (look_once(image, path, ret) == -EOPNOTSUPP) {
-                ret->result = -EOPNOTSUPP;
-                return;
-        }
-        if (check_room(image, 2, ret) < 0)
+        if (is_refused(image, path, ret) || check_room(image, 2, ret) < 0)
                 return;
         snprintf(img, sizeof(img), "%s/img", path);
         snprintf(log, sizeof(log), "%s/dump.log", img);
@@ -923,6 +942,8 @@ int hr_criu_main(const char *argument)
                 probe(rest, &report);
         else if (rest && strcmp(what, "dump") == 0)
                 dump(rest, &report);
+        else if (rest && strcmp(what, "look") == 0)
+                look_ahead(rest, &report);
         else if (rest && strcmp(what, "predump") == 0)
                 predump(rest, &report);
         else if (rest && strcmp(what, "restore") == 0)

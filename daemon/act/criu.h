@@ -25,6 +25,8 @@ struct hr_criu_report {
 
 /* For the helper's children: each waits for the end of what it starts. */
 void hr_criu_probe(const char *program, struct hr_criu_report *ret);
+/* The job runs, and nothing is done to it: could CRIU take it? -EOPNOTSUPP: as it is now, it could not. */
+void hr_criu_look(struct hr_image *image, struct hr_criu_report *ret);
 /* The job stands still. image->dir is made if need be; "" stands for image->index. */
 void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret);
 /*

@@ -318,6 +318,8 @@ static int do_image(struct hr_helper_request *q, struct hr_helper_answer *a)
                 hr_criu_probe(q->image.program, &report);
         else if (q->op == HR_HELPER_DUMP)
                 hr_criu_dump(&q->image, &report);
+        else if (q->op == HR_HELPER_LOOK)
+                hr_criu_look(&q->image, &report);
         else if (q->op == HR_HELPER_PREDUMP)
                 hr_criu_predump(&q->image, &report);
         else
@@ -362,6 +364,7 @@ static int perform(struct helper *h, struct hr_helper_request *q, struct hr_help
                         return do_wait(q, a);
                 /* fall through */
         case HR_HELPER_CRIU:
+        case HR_HELPER_LOOK:
         case HR_HELPER_PREDUMP:
         case HR_HELPER_RESTORE:
                 return do_image(q, a);
@@ -389,10 +392,10 @@ static void serve(struct helper *h, struct hr_helper_request *q)
 {
         struct hr_helper_answer a = {.token = q->token, .op = q->op, .fd = -1};
 
-        size_t most = q->op == HR_HELPER_HOOK      ? HR_HELPER_HOOKS_MAX
-                      : q->op == HR_HELPER_PREDUMP ? HR_HELPER_PREDUMPS_MAX
-                      : q->op == HR_HELPER_MAP     ? HR_HELPER_MAPS_MAX
-                                                   : HR_HELPER_CHILDREN_MAX;
+        size_t most = q->op == HR_HELPER_HOOK                                 ? HR_HELPER_HOOKS_MAX
+                      : q->op == HR_HELPER_PREDUMP || q->op == HR_HELPER_LOOK ? HR_HELPER_PREDUMPS_MAX
+                      : q->op == HR_HELPER_MAP                                ? HR_HELPER_MAPS_MAX
+                                                                              : HR_HELPER_CHILDREN_MAX;
         size_t alike = 0;
         for (size_t i = 0; i < h->child_count; i++)
                 alike += h->children[i].op == q->op;

@@ -446,11 +446,13 @@ static void enter_hold(struct step *s, bool by_owner)
 static void start_save(struct step *s)
 {
         char method[272], time[HR_TEXT_SIZE_MAX];
+        const struct hr_checkpoint_method own_code = {.method = HR_METHOD_CHANNEL};
         s->out->actions |= HR_ACT_SAVE | HR_ACT_THAW;
         s->state->save_usec = s->in->now_usec;
         s->state->save_spent = true;
         note(s, HR_STAGE_CHECKPOINT, "checkpoint", "started", "checkpoint by %s, within %s; %s",
-                hr_config_spell_method(method, &s->policy->checkpoint_method),
+                hr_config_spell_method(
+                        method, s->in->means.in_place ? &own_code : &s->policy->checkpoint_method),
                 hr_units_format_time(time, s->policy->checkpoint_deadline_usec), NUMBERS(s));
         enter(s, HR_PHASE_SAVE, HR_STAGE_CHECKPOINT, s->in->now_usec + s->policy->checkpoint_deadline_usec);
 }

@@ -58,6 +58,7 @@ struct hr_means {
         bool can_stand_back; /* its own processes can be asked, and its limit may stand back meanwhile */
         bool can_save;       /* a method, and what it needs */
         bool saves_held;     /* the method takes a job that stands still (CRIU), and can't be stopped */
+        bool in_place;       /* it is channel, in place of the policy's */
         bool can_predump;    /* and of one that runs it can write the memory ahead */
         bool can_fuse;
         bool braked; /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */

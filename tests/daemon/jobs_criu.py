@@ -169,6 +169,53 @@ def criu_is_not_let_near(s):
     check("CRIU was not called", "dump" not in calls(s), calls(s))
 
 
+# It serves a socket, which CRIU refuses, and knows how to save itself.
+WILLING = """
+import socket, sys, time
+import headroom
+served = socket.socket(socket.AF_UNIX)
+served.bind(sys.argv[1])
+served.listen()
+data = []
+@headroom.checkpoint
+def save():
+    with headroom.saving("saved.txt") as path:
+        with open(path, "w") as out:
+            out.write(str(len(data)))
+for number in range(120):
+    data.append(bytearray(b"x") * (1 << 20))
+    time.sleep(0.1)
+print("finished")
+"""
+
+
+@scenario("cgroup")
+def criu_is_told_of_in_time(s):
+    """What CRIU can't take is found out soon after the start, while the job runs; its own code saves it instead, if it
+    has some, else it is held."""
+    start(s, keep=True)
+    read, write = os.pipe()
+    run = s.run("/usr/bin/python3", "-c", "import time; time.sleep(9)", options=("--policy", "save"), stdout=write)
+    os.close(write)
+    event = s.wait_event(run.name, "checkpoint", "passed over", seconds=20)
+    check("why, what to do, and what comes instead", "pipe to a program outside" in event["reason"] and
+          "--detach" in event["reason"] and "it is held and its owner asked" in event["reason"], event)
+    check("status has it", "pipe to a program outside" in run.status()["reason"], run.status())
+    same("and it goes on", run.wait(), 0)
+    os.close(read)
+    run = s.run("/usr/bin/python3", s.script("willing.py", WILLING), os.path.join(s.work, "served"), limit="100M",
+                options=("--policy", "save"))
+    event = s.wait_event(run.name, "checkpoint", "proven", seconds=30)
+    same("what was done", told(s, run, "checkpoint"),
+         ["checkpoint passed over", "checkpoint started", "checkpoint proven"])
+    reasons = [e["reason"] for e in s.events(run.name) if e["action"] == "checkpoint"]
+    check("and how", "serves a socket; its own code" in reasons[0] and "by channel" in reasons[1], reasons)
+    run.wait_held()
+    s.must("resume", run.name, "--limit", "300M")
+    same("it finished", (run.wait(), run.out()), (0, "finished\n"))
+    check("CRIU was not called", "dump" not in calls(s), calls(s))
+
+
 @scenario("cgroup")
 def criu_takes_its_proc_files(s):
     """A job that was reading of itself in /proc when it was held: those files are there again with its processes, and are
