@@ -129,6 +129,8 @@ static void act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr
 {
         bool ran = !job->armed.frozen;
 
+        if (job->predump == HR_SAVE_RUNNING)
+                hr_images_prevent(m, job);
         job->armed.frozen = true;
         job->thawing = false;
         job->frozen = false;
@@ -363,16 +365,17 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
         /* As file systems stamp: 5 of 1000 files written at once were older than the fine clock said. */
         job->save_since_usec = hr_clock_read_usec(CLOCK_REALTIME_COARSE);
         job->save_size_bytes = 0;
-        if (p->checkpoint_method.method == HR_METHOD_CHANNEL) {
+        job->save_method = hr_images_method(m, job);
+        if (job->save_method == HR_METHOD_CHANNEL) {
                 job->saved_path[0] = '\0';
                 if (hr_consult_ask(m, job, HR_TALK_CHECKPOINT,
                             hr_clock_realtime_usec() + p->checkpoint_deadline_usec))
                         return;
                 job->save = HR_SAVE_FAILED;
                 snprintf(job->save_text, sizeof(job->save_text), "it can't be asked just now");
-        } else if (p->checkpoint_method.method == HR_METHOD_CRIU)
+        } else if (job->save_method == HR_METHOD_CRIU)
                 hr_images_dump(m, job);
-        else if (p->checkpoint_method.method == HR_METHOD_HOOK)
+        else if (job->save_method == HR_METHOD_HOOK)
                 hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
                         p->checkpoint_deadline_usec);
         else
@@ -538,6 +541,10 @@ void hr_enact(
                 stand_back(m, job);
         if (a & HR_ACT_TRIM)
                 act_trim(m, job);
+        if (a & HR_ACT_PREDUMP)
+                hr_images_predump(m, job);
+        if (a & HR_ACT_FORGET)
+                hr_images_forget(m, job);
         if (a & HR_ACT_SAVE)
                 act_save(m, job, &t);
         if (a & HR_ACT_FUSE)

@@ -94,6 +94,12 @@ struct hr_job {
         enum hr_ask ask;
         enum hr_save save;
         char save_text[200];
+        enum hr_method save_method; /* of the last save: the policy's, or in its place channel */
+        uint64_t criu_look_usec;    /* when it was looked at whether CRIU could take it; 0: never */
+        char criu_refusal[160];     /* why it could not; "": it could, or that is not known */
+        enum hr_save predump;       /* memory that is written ahead by CRIU */
+        bool predump_adopted;       /* by a helper before ours: nobody will answer */
+        char predump_text[200];
         uint64_t save_since_usec; /* CLOCK_REALTIME, for checkpoint_file */
         uint64_t save_size_bytes; /* of checkpoint_file, when it was looked at last */
         bool file_busy;

@@ -17,8 +17,9 @@
 
 #define FROZEN_LOOK_USEC \
         (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
-#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC) /* while a checkpoint runs, or a verdict is awaited */
-#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC) /* nothing will be done: no hurry */
+#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)  /* while a checkpoint runs, or a verdict is awaited */
+#define SEIZED_LOOK_USEC (10 * HR_USEC_PER_MSEC) /* CRIU has it, for 0.2 s and more; chosen, not tuned */
+#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC)  /* nothing will be done: no hurry */
 /* systemd may be busy: as long as `run` waits to be placed. */
 #define START_AGAIN_USEC (120 * HR_USEC_PER_SEC)
 #define UNTOLD_LOOK_USEC (10 * HR_USEC_PER_SEC)
@@ -193,17 +194,18 @@ static void fill_means(
         ret->can_trim =
                 (job->can_reclaim || job->can_trim_count > 0) && !job->trim_busy && job->trim_until_usec == 0;
         ret->trim_is_asked = job->trim_until_usec > 0;
+        ret->trims = job->trim_busy || ret->trim_is_asked;
         ret->can_stand_back = job->can_trim_count > 0 && hr_enact_may_stand_back(m, job);
         ret->trim_by = job->can_trim_count == 0 ? "reclaims what is cold"
                        : job->can_reclaim       ? "is asked for its garbage, and what is cold is reclaimed"
                                                 : "is asked for its garbage";
-        const char *refusal = NULL;
-        ret->saves_held = p->checkpoint_method.method == HR_METHOD_CRIU;
-        if (ret->saves_held)
-                refusal = hr_images_refusal(m, job);
-        ret->can_save = p->checkpoint_method.method == HR_METHOD_CHANNEL
-                                ? job->can_save_count > 0
-                                : p->checkpoint_method.method != HR_METHOD_NONE && !refusal;
+        enum hr_method method = hr_images_method(m, job);
+        const char *refusal = method == HR_METHOD_CRIU ? hr_images_refusal(m, job) : NULL;
+        ret->saves_held = method == HR_METHOD_CRIU;
+        ret->in_place = method != p->checkpoint_method.method;
+        ret->can_save =
+                method == HR_METHOD_CHANNEL ? job->can_save_count > 0 : method != HR_METHOD_NONE && !refusal;
+        ret->can_predump = m->criu_tracks;
         ret->no_save = "it can't save itself: no checkpoint method is set (--checkpoint, or the policy's "
                        "checkpoint_method), and its own code offers none (headroom-job(7))";
         if (refusal)
@@ -239,6 +241,8 @@ static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_us
         in->ask = job->ask;
         in->save = job->save;
         snprintf(in->save_text, sizeof(in->save_text), "%s", job->save_text);
+        in->predump = job->predump;
+        snprintf(in->predump_text, sizeof(in->predump_text), "%s", job->predump_text);
         in->trim_done = job->trim_done;
         in->trimmed_bytes = job->trimmed_bytes;
         fill_means(m, job, sample, &in->means);
@@ -443,7 +447,7 @@ static void tell(
 static void check_file(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
-        enum hr_method method = job->policy->checkpoint_method.method;
+        enum hr_method method = job->save_method;
         bool signals = method == HR_METHOD_SIGNAL || method == HR_METHOD_SIGNAL_LEADER;
         bool said = method == HR_METHOD_CHANNEL && job->saved_path[0] != '\0';
         if (job->save != HR_SAVE_RUNNING || !(signals || said) || job->file_busy)
@@ -530,7 +534,8 @@ static bool at_rest(const struct hr_job *job, bool full)
 {
         if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH ||
                 job->state.stage != HR_STAGE_OK || job->shows_growth || job->save != HR_SAVE_NONE ||
-                job->trim_done || job->sampled_usec == 0 || job->wire_due ||
+                job->predump != HR_SAVE_NONE || job->state.predumped || job->trim_done ||
+                job->sampled_usec == 0 || job->wire_due ||
                 job->state.wall[0].peak_bytes > 0) /* a second look at the wall is due */
                 return false;
         for (size_t i = 0; i < job->domain_count; i++)
@@ -568,9 +573,14 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         struct hr_sample sample;
         struct hr_policy_input in;
         struct hr_decision d;
+        _close_ int pass = -1;
 
         if (job->leaving) { /* detached as soon as it is thawed: nothing is done to it any more */
                 job->next_usec = now_usec + BUSY_LOOK_USEC;
+                return;
+        }
+        if (!hr_images_may_freeze(m, job, &pass)) { /* it stands still, and must not be touched */
+                job->next_usec = now_usec + SEIZED_LOOK_USEC;
                 return;
         }
         int r = sense(m, job, now_usec, full);
@@ -589,6 +599,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec + HR_USEC_PER_SEC;
                 return;
         }
+        hr_images_look(m, job, now_usec);
         if (at_rest(job, full)) {
                 uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
                 set_next(m, job, now_usec, room, pause_to_wall(m, job, room, now_usec),
@@ -615,6 +626,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                         now_usec >= job->state.save_usec + job->policy->checkpoint_deadline_usec;
         if (job->save != HR_SAVE_RUNNING || given_up)
                 job->save = HR_SAVE_NONE;
+        if (job->predump != HR_SAVE_RUNNING)
+                job->predump = HR_SAVE_NONE;
         job->armed.deadline_realtime_usec =
                 d.deadline_usec > 0 ? hr_clock_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;
         hr_enact(m, job, &sample, &d);

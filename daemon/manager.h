@@ -66,6 +66,7 @@ struct hr_manager {
         uint64_t helper_retry_usec;
         int criu_result; /* of its probe: 0: it works; -EAGAIN: not known yet */
         char criu_text[240];
+        bool criu_tracks;    /* and memory can be written ahead */
         uint64_t sweep_usec; /* when images are looked through for old ones */
 
         struct hr_pending pending[HR_PENDING_MAX];
@@ -159,11 +160,33 @@ void hr_images_probed(struct hr_manager *m, const struct hr_helper_answer *answe
 void hr_images_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);
 /* Why CRIU can't save such a job, as far as it is known without looking at its processes; NULL: it may. */
 const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *job);
+/* How it is saved: as its policy says; where that is by CRIU, which can't take it, by its own code if it has
+ * some. */
+enum hr_method hr_images_method(const struct hr_manager *m, const struct hr_job *job);
+/* If it is to be saved by CRIU, and it is time for that: could it be, as it is now? Long before it matters.
+ */
+void hr_images_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec);
+void hr_images_looked(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
 /* The job stands still: it is saved. */
 void hr_images_dump(struct hr_manager *m, struct hr_job *job);
 void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* The job runs: its memory is written ahead of that. */
+void hr_images_predump(struct hr_manager *m, struct hr_job *job);
+void hr_images_predumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* What was written ahead goes. */
+void hr_images_forget(struct hr_manager *m, const struct hr_job *job);
+/*
+ * While memory is written ahead, before each look: may the job be frozen? Then CRIU does not begin before
+ * *ret_pass is closed; the caller owns it, -1: it has done its part, or none was asked for. False: CRIU has
+ * the job just now, and it stands still.
+ */
+bool hr_images_may_freeze(struct hr_manager *m, struct hr_job *job, int *ret_pass);
+/* It is going to be frozen: what was not begun won't be. */
+void hr_images_prevent(struct hr_manager *m, struct hr_job *job);
 /* CRIU is at a job that was just adopted: nobody touches it until it is done. False: it is not. */
 bool hr_images_adopt(struct hr_manager *m, struct hr_job *job);
+/* What a daemon before us had written ahead of it is known again. */
+void hr_images_adopt_predump(struct hr_manager *m, struct hr_job *job);
 int hr_images_restore(struct hr_manager *m, struct hr_command *command);
 
 /* consult.c: what a job's own processes are asked, and say */

@@ -662,7 +662,7 @@ static bool is_being_saved(struct hr_manager *m, struct hr_command *c, struct hr
 
 static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
-        enum hr_method method = job->policy->checkpoint_method.method;
+        enum hr_method method = hr_images_method(m, job);
         if (method == HR_METHOD_NONE || (method == HR_METHOD_CHANNEL && job->can_save_count == 0))
                 answer(m, c, -EINVAL,
                         "%s can't save itself: its own code offers no checkpoint (headroom-job(7)); or start "

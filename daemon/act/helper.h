@@ -30,6 +30,9 @@ enum hr_helper_op {
         HR_HELPER_CRIU, /* does `criu check` say good: of image.program */
         HR_HELPER_DUMP, /* CRIU's image of a job that stands still; with `waits` what became of one that is
                            under way */
+        HR_HELPER_LOOK, /* could CRIU take a job that runs */
+        HR_HELPER_PREDUMP, /* CRIU writes the memory of a job that runs ahead of its dump */
+        HR_HELPER_FORGET,  /* what was written ahead goes */
         HR_HELPER_RESTORE, /* an image becomes job `id` */
         HR_HELPER_SWEEP,   /* images that are too old, in image.dir and image.index */
         HR_HELPER_NEXT_ID, /* keeps the next free job number on disk */
@@ -39,6 +42,7 @@ enum hr_helper_op {
 #define HR_HELPER_PIDS_MAX 512
 #define HR_HELPER_CHILDREN_MAX 64 /* at once; what comes above waits in the socket */
 #define HR_HELPER_HOOKS_MAX 48    /* of them hooks, which may hang: above, -EBUSY */
+#define HR_HELPER_PREDUMPS_MAX 4  /* of them PREDUMP, which keeps a disk busy, and LOOK: the same */
 #define HR_HELPER_MAPS_MAX 4      /* of them MAP, which anybody may ask for again and again: the same */
 
 struct hr_helper_request {
@@ -57,7 +61,8 @@ struct hr_helper_request {
         uint64_t used_bytes, limit_bytes, job_deadline_usec;
         uint32_t retried; /* > 0: in place of path, `headroom resume` of this saved job, with limit_bytes */
         bool checkpoint;  /* HEADROOM_DEADLINE is then the time until which the hook may take */
-        /* CRIU, DUMP, RESTORE (whose image.id is the old one, uid the caller's), SWEEP */
+        /* CRIU, LOOK, DUMP, PREDUMP, FORGET, RESTORE (whose image.id is the old one, uid the caller's), SWEEP
+         */
         struct hr_image image;
         bool waits, removes;
         /* PSS, MAP */
@@ -81,6 +86,7 @@ struct hr_helper_answer {
         char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
                                  */
         struct hr_breakdown breakdown; /* MAP */
+        bool tracks;                   /* CRIU: memory can be written ahead */
         struct hr_image image;         /* RESTORE: as it was recorded */
         pid_t leader;                  /* RESTORE */
         uint64_t leader_start_ticks;

@@ -65,6 +65,7 @@ static const struct {
         {"trim", HR_MESSAGE_TRIM, LOG_NOTICE},
         {"reclaim", HR_MESSAGE_TRIM, LOG_NOTICE},
         {"checkpoint", HR_MESSAGE_CHECKPOINT, LOG_NOTICE},
+        {"predump", HR_MESSAGE_CHECKPOINT, LOG_NOTICE},
         {"freeze", HR_MESSAGE_HOLD, LOG_NOTICE},
         {"hold", HR_MESSAGE_HOLD, LOG_NOTICE},
         {"frozen", HR_MESSAGE_HOLD, LOG_INFO},

@@ -115,6 +115,9 @@ static const struct hr_config_key keys[] = {
                 "What a dump by CRIU must leave free on that disk."),
         POLICY("criu_keep", criu_keep_usec, time, 60 * SEC, NEVER, "30d",
                 "How long an image is kept for headroom resume."),
+        POLICY("criu_predump", criu_predump, yesno, 0, 1, "no",
+                "At trim, have CRIU write the job's memory ahead while it runs: the dump then writes what "
+                "changed."),
         POLICY("fuse", fuse, fuse, 0, 0, "auto",
                 "Let an interrupted job meet MemoryError before the kernel's SIGKILL; auto: if it is "
                 "Python."),

@@ -31,6 +31,7 @@ enum { /* what differs from a job that can be frozen, trimmed and fused, in a gr
         STANDS_BACK = 1 << 7, /* its own processes can be asked, and its limit raised meanwhile */
         BY_CRIU = 1 << 8,     /* saved while it is held */
         SOFT = 1 << 9,        /* its limit is kept by us alone */
+        UNTRACKED = 1 << 10,  /* and nothing can be written ahead of what CRIU saves */
 };
 
 enum { /* what differs in a look */
@@ -56,6 +57,7 @@ struct look {
         enum hr_save save;
         uint32_t host; /* level of the host; 0: the host is not a candidate */
         uint64_t host_pace;
+        enum hr_save predump;
 };
 
 struct job {
@@ -104,6 +106,7 @@ static void job_init(struct job *j, const char *name, const char *policy, const 
                 .soft_limit = means & SOFT,
                 .can_save = means & (CAN_SAVE | BY_CRIU),
                 .saves_held = means & BY_CRIU,
+                .can_predump = !(means & UNTRACKED),
                 .can_fuse = !(means & NO_FUSE),
                 .braked = !(means & UNBRAKED),
                 .room_bytes = means & ROOM ? LIMIT + LIMIT / 4 : 0,
@@ -137,7 +140,7 @@ static void describe(struct job *j)
         static const char *const phases[HR_PHASE_COUNT] = {
                 "watch", "brake", "save", "held", "interrupt", "terminate", "kill"};
         static const char *const actions[] = {"freeze", "raise", "trim", "save", "fuse", "unfuse",
-                "interrupt", "terminate", "thaw", "kill", "stand back"};
+                "interrupt", "terminate", "thaw", "kill", "stand back", "predump", "forget"};
         const struct hr_decision *d = &j->decision;
         char did[120] = "", notes[240] = "";
 
@@ -211,9 +214,11 @@ static void look(struct job *j, const char *name, const struct look *l)
         j->in.save = l->save;
         (void)snprintf(j->in.save_text, sizeof(j->in.save_text), "%s",
                 l->save == HR_SAVE_FAILED ? "exit status 1" : "");
+        j->in.predump = l->predump;
+        (void)snprintf(j->in.predump_text, sizeof(j->in.predump_text), "5 MiB");
         bool can_trim = j->in.means.can_trim;
         j->in.means.can_trim &= !(l->flags & BUSY);
-        j->in.means.trim_is_asked = l->flags & BUSY;
+        j->in.means.trims = j->in.means.trim_is_asked = l->flags & BUSY;
 
         hr_policy_step(&j->state, &j->in, &j->decision);
 
@@ -1173,6 +1178,65 @@ static void saves_held(void **state HR_UNUSED)
         WALK(rows);
 }
 
+static void writes_ahead(void **state HR_UNUSED)
+{
+#define AHEAD .means = BY_CRIU, .keys = "criu_predump=yes"
+        static const struct life rows[] = {
+                {"not unless it is asked for", .means = BY_CRIU,
+                        .looks = {{1000, 8000, 10, "watch trim trim notice:done,trim:started"},
+                                {1000, 8001, 10, "watch trim - trim:done", TRIMMED},
+                                {1000, 8002, 10, "watch trim - -"}}},
+                {"after the trim, once, and the dump uses it up", AHEAD,
+                        .looks = {{1000, 8000, 10, "watch trim trim notice:done,trim:started"},
+                                {1000, 8001, 10, "watch trim - -", BUSY},
+                                {1000, 8002, 10, "watch trim predump trim:done,predump:started", TRIMMED},
+                                {1000, 8003, 10, "watch trim - -", .predump = HR_SAVE_RUNNING},
+                                {1000, 8004, 10, "watch trim - predump:done", .predump = HR_SAVE_PROVEN},
+                                {1000, 9000, 10, "watch trim - checkpoint:passed over"},
+                                {HOUR_, 9001, 10, "watch trim - -"}, {1000, 9700, 10, NULL},
+                                {100, 9712, 10, "held hold freeze freeze:done"},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {1000, 9712, 0, "held hold - checkpoint:proven", .save = HR_SAVE_PROVEN},
+                                {1000, 7000, 0, "held hold - -"},
+                                {2000, 7000, 0, "watch notice thaw thaw:done"}}},
+                {"one that was given room", AHEAD,
+                        .looks = {{1000, 8000, 10, NULL}, {1000, 8001, 10, NULL, TRIMMED},
+                                {1000, 8004, 10, "watch trim - predump:done", .predump = HR_SAVE_PROVEN},
+                                {1000, 4000, 0, "watch trim - -"},
+                                {11000, 4000, 0, "watch ok forget watch:done,predump:removed"},
+                                {1000, 4000, 0, "watch ok - -"}}},
+                {"not before it is written", AHEAD,
+                        .looks = {{1000, 8000, 10, NULL}, {1000, 8001, 10, NULL, TRIMMED},
+                                {1000, 4000, 0, "watch trim - -", .predump = HR_SAVE_RUNNING},
+                                {11000, 4000, 0, "watch ok - watch:done", .predump = HR_SAVE_RUNNING},
+                                {1000, 4000, 0, "watch ok forget predump:done,predump:removed",
+                                        .predump = HR_SAVE_PROVEN}}},
+                {"one that failed costs nothing", AHEAD,
+                        .looks = {{1000, 8000, 10, NULL}, {1000, 8001, 10, NULL, TRIMMED},
+                                {1000, 8002, 10, "watch trim - predump:failed", .predump = HR_SAVE_FAILED},
+                                {1000, 8003, 10, "watch trim - -"}, {1000, 9700, 10, NULL},
+                                {100, 9712, 10, "held hold freeze freeze:done"},
+                                {10, 9712, 0, "held hold save checkpoint:started"}}},
+                {"too late for it", AHEAD,
+                        .looks = {{1000, 8000, 500, NULL},
+                                {100, 8002, 500, "watch trim - trim:done,predump:passed over", TRIMMED},
+                                {100, 8004, 500, "watch trim - -"}}},
+                {"nothing to be trimmed", .means = BY_CRIU | NO_TRIM, .keys = "criu_predump=yes",
+                        .looks = {{1000, 8000, 10,
+                                "watch trim predump notice:done,trim:passed over,predump:started"}}},
+                {"a kernel that can't", .means = BY_CRIU | NO_TRIM | UNTRACKED, .keys = "criu_predump=yes",
+                        .looks = {{1000, 8000, 10,
+                                          "watch trim - notice:done,trim:passed over,predump:passed over"},
+                                {1000, 8000, 10, "watch trim - -"}}},
+                {"with another method it is nothing", .means = CAN_SAVE | NO_TRIM, .keys = "criu_predump=yes",
+                        .looks = {{1000, 8000, 10, "watch trim - notice:done,trim:passed over"}}},
+                {"nor where it is not saved", .means = BY_CRIU | NO_TRIM,
+                        .keys = "criu_predump=yes checkpoint=off",
+                        .looks = {{1000, 8000, 10, "watch trim - notice:done,trim:passed over"}}},
+        };
+        WALK(rows);
+}
+
 static void random_lives(void **state HR_UNUSED)
 {
         static const char *const keys[] = {"", "", "interrupt=off", "kill=off", "interrupt=off kill=off",
@@ -1247,6 +1311,7 @@ int main(void)
                 cmocka_unit_test(leaves),
                 cmocka_unit_test(saves),
                 cmocka_unit_test(saves_held),
+                cmocka_unit_test(writes_ahead),
                 cmocka_unit_test(holds),
                 cmocka_unit_test(elastic),
                 cmocka_unit_test(ends),
