@@ -193,7 +193,8 @@ static int show_history(
                         struct history_row *row = &rows[at++];
                         row->record = pages[p].records[i];
                         row->duration_usec = hr_sub(row->record.end_usec, row->record.start_usec);
-                        hr_history_describe_end(&row->record, row->how, sizeof(row->how));
+                        if (!hr_ask_json(o))
+                                hr_history_describe_end(&row->record, row->how, sizeof(row->how));
                 }
         if (count > 0 || hr_ask_json(o))
                 hr_output_rows(

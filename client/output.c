@@ -644,6 +644,14 @@ int hr_output_say(enum hr_style style, const char *format, ...)
         return write_all(STDERR_FILENO, line, size);
 }
 
+void hr_output_begin(void)
+{
+        static char buffer[128 * 1024];
+
+        if (!isatty(STDOUT_FILENO))
+                (void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+}
+
 int hr_output_finish(void)
 {
         int r = ferror(stdout) ? -EIO : 0;
