@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -180,6 +181,10 @@ def record_page(s):
         check(f"has {wanted}", wanted in page, page)
     for unwanted in ("<script", "http://", "https://", "src="):
         check(f"has no {unwanted}", unwanted not in page, page)
+    check("numbers stay with their units", "&nbsp;MiB" in page, page)
+    check("commands can be copied", "&nbsp;" not in "".join(re.findall("<pre>.*?</pre>", page, re.DOTALL)), page)
+    lines = [int(float(y)) for y in re.findall("class=grid .* y1=([0-9.]+)", page)]
+    check("some lines of a grid", 3 <= len(lines) <= 6 and lines == sorted(lines, reverse=True), lines)
     same("a place that is none", s.client("why", "page", "--html", "/nowhere/page.html")[0], 1)
 
 
