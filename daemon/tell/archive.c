@@ -11,7 +11,7 @@
 #include "fd.h"
 #include "thread.h"
 #include "tell/message.h"
-#include "tell/record.h"
+#include "tell/query.h"
 #include "think/advise.h"
 
 /*
@@ -31,16 +31,16 @@ struct asked {
         sd_bus_message *call; /* owned */
 
         int result; /* 0 or -errno */
-        struct hr_record_row *rows;
+        struct hr_query_row *rows;
         size_t row_count;
-        struct hr_record_story story;
+        struct hr_query_story story;
         struct hr_advice advice;
         bool by_name;
 };
 
 struct hr_archive {
         struct hr_peers *peers;
-        struct hr_record_reader *reader; /* of the thread */
+        struct hr_query *reader; /* of the thread */
         pthread_t thread;
         pthread_mutex_t lock;
         pthread_cond_t wake;
@@ -57,9 +57,9 @@ static struct asked *asked_free(struct asked *q)
         for (size_t i = 0; i < ELEMENTSOF(q->words); i++)
                 free(q->words[i]);
         for (size_t i = 0; i < q->row_count; i++)
-                hr_record_row_done(&q->rows[i]);
+                hr_query_row_done(&q->rows[i]);
         free(q->rows);
-        hr_record_story_done(&q->story);
+        hr_query_story_done(&q->story);
         sd_bus_message_unref(q->call);
         free(q);
         return NULL;
@@ -67,18 +67,18 @@ static struct asked *asked_free(struct asked *q)
 
 /* ---- the thread ---- */
 
-static int find_advice(struct hr_record_reader *reader, struct asked *q)
+static int find_advice(struct hr_query *reader, struct asked *q)
 {
         const struct hr_archive_request *o = &q->request;
-        static struct hr_record_peak peaks[HR_RECORD_PEAKS_MAX]; /* one thread */
-        static struct hr_advise_run runs[HR_RECORD_PEAKS_MAX];
+        static struct hr_query_peak peaks[HR_QUERY_PEAKS_MAX]; /* one thread */
+        static struct hr_advise_run runs[HR_QUERY_PEAKS_MAX];
         size_t count = 0;
-        int r = o->command[0] ? hr_record_peaks(reader, o->uid, o->admin, o->command, false, peaks, &count)
+        int r = o->command[0] ? hr_query_peaks(reader, o->uid, o->admin, o->command, false, peaks, &count)
                               : 0;
 
         if (r == 0 && count == 0 && o->name[0]) {
                 q->by_name = true;
-                r = hr_record_peaks(reader, o->uid, o->admin, o->name, true, peaks, &count);
+                r = hr_query_peaks(reader, o->uid, o->admin, o->name, true, peaks, &count);
         }
         if (r < 0)
                 return r;
@@ -87,10 +87,10 @@ static int find_advice(struct hr_record_reader *reader, struct asked *q)
         return count == 0 ? -ENOENT : hr_advise(runs, count, &q->advice);
 }
 
-static void find(struct hr_record_reader *reader, struct asked *q)
+static void find(struct hr_query *reader, struct asked *q)
 {
         const struct hr_archive_request *o = &q->request;
-        struct hr_record_filter filter = {.uid = o->uid,
+        struct hr_query_filter filter = {.uid = o->uid,
                 .admin = o->admin,
                 .since_usec = o->since_usec,
                 .until_usec = o->until_usec,
@@ -101,10 +101,10 @@ static void find(struct hr_record_reader *reader, struct asked *q)
 
         switch (o->question) {
         case HR_ARCHIVE_STORY:
-                q->result = hr_record_story(reader, o->uid, o->admin, o->word, &q->story);
+                q->result = hr_query_story(reader, o->uid, o->admin, o->word, &q->story);
                 break;
         case HR_ARCHIVE_HISTORY:
-                q->result = hr_record_history(reader, &filter, &q->rows, &q->row_count);
+                q->result = hr_query_history(reader, &filter, &q->rows, &q->row_count);
                 break;
         case HR_ARCHIVE_ADVICE:
                 q->result = find_advice(reader, q);
@@ -253,7 +253,7 @@ int hr_archive_new(struct hr_peers *peers, const char *directory, struct hr_arch
         a->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (a->done_fd < 0)
                 return -errno;
-        if ((r = hr_record_reader_new(directory, &a->reader)) < 0 ||
+        if ((r = hr_query_new(directory, &a->reader)) < 0 ||
                 (r = sd_event_add_io(peers->event, &a->source, a->done_fd, EPOLLIN, on_done, a)) < 0 ||
                 (r = sd_event_source_set_description(a->source, "archive")) < 0 ||
                 (r = hr_thread_start(STACK_BYTES, run, a, &a->thread)) < 0)
@@ -287,7 +287,7 @@ struct hr_archive *hr_archive_free(struct hr_archive *a)
                 asked_free(q);
         }
         sd_event_source_disable_unref(a->source);
-        hr_record_reader_free(a->reader);
+        hr_query_free(a->reader);
         hr_close(a->done_fd);
         pthread_cond_destroy(&a->wake);
         pthread_mutex_destroy(&a->lock);
