@@ -72,6 +72,7 @@ int main(int argc, char **argv)
                 return hr_drill_bomb(argv + 2);
         fill_descriptors();
         setlocale(LC_CTYPE, "");
+        hr_output_begin();
         r = run_verb(argv + 1);
         if (hr_output_finish() < 0 && r == HR_EXIT_DONE)
                 r = HR_EXIT_FAILED;

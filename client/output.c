@@ -295,16 +295,18 @@ static const void *row_at(const struct hr_table *table, const void *rows, size_t
 
 static void write_object(const struct hr_table *table, const void *row)
 {
-        const char *separator = "{";
+        const char *separator = "{\"";
 
         for (size_t i = 0; i < table->field_count; i++) {
                 const struct hr_field *field = &table->fields[i];
 
                 if (!field->key)
                         continue;
-                printf("%s\"%s\": ", separator, field->key);
+                fputs(separator, stdout);
+                fputs(field->key, stdout);
+                fputs("\": ", stdout);
                 write_json_value(stdout, field, row);
-                separator = ", ";
+                separator = ", \"";
         }
         putchar('}');
 }
@@ -640,6 +642,14 @@ int hr_output_say(enum hr_style style, const char *format, ...)
         if (fclose(f) != 0)
                 return -ENOMEM;
         return write_all(STDERR_FILENO, line, size);
+}
+
+void hr_output_begin(void)
+{
+        static char buffer[128 * 1024];
+
+        if (!isatty(STDOUT_FILENO))
+                (void)setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 }
 
 int hr_output_finish(void)

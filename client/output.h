@@ -67,5 +67,7 @@ void hr_output_text(const char *text);
 /* One "headroom: ..." message on stderr, written at once; further lines are indented. 0 or -errno. */
 int hr_output_say(enum hr_style style, const char *format, ...) HR_PRINTF(2, 3);
 
+/* Before anything is written. A pipe or a file takes what it gets in large pieces. */
+void hr_output_begin(void);
 /* Flushes stdout. 0 or -errno, said on stderr. */
 int hr_output_finish(void);

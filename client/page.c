@@ -26,7 +26,7 @@
 #include "think/sample.h"
 #include "think/units.h"
 
-/* Of the drawing, in its own units; a phone shows it 360 wide. */
+/* Of the drawing, in its own units; a phone shows it 360 wide, with letters of 20. */
 #define WIDTH 720
 #define LEFT 110
 #define RIGHT 710
@@ -37,8 +37,16 @@
 #define MARK_Y 278
 #define HEIGHT 350
 #define MARKS_MAX 40
+#define LETTER 12 /* how wide one is there, about */
+#define GRID_MAX 5
 
-static void text(FILE *f, const char *t)
+static bool is_digit(char c)
+{
+        return c >= '0' && c <= '9';
+}
+
+/* A number stays on the line of its unit, but in a command, which may be copied. */
+static void write_text(FILE *f, const char *t, bool is_prose)
 {
         _free_ char *safe = NULL;
         size_t size = 0;
@@ -51,6 +59,9 @@ static void text(FILE *f, const char *t)
                 return;
         for (const char *c = safe; *c; c++)
                 switch (*c) {
+                case ' ':
+                        fputs(is_prose && c > safe && is_digit(c[-1]) && !is_digit(c[1]) ? "&nbsp;" : " ", f);
+                        break;
                 case '&':
                         fputs("&amp;", f);
                         break;
@@ -71,11 +82,31 @@ static void text(FILE *f, const char *t)
                 }
 }
 
+static void text(FILE *f, const char *t)
+{
+        write_text(f, t, true);
+}
+
 /* ---- the scale ---- */
 
 struct scale {
         uint64_t start_usec, span_usec, top_bytes;
+        uint64_t grid_bytes; /* from line to line */
 };
+
+/* 1, 2 or 5 times a power of ten of the largest unit that fits, so that GRID_MAX lines or fewer reach it. */
+static uint64_t round_grid(uint64_t most_bytes)
+{
+        static const unsigned steps[] = {1, 2, 5, 10, 20, 50, 100, 200};
+        uint64_t unit = HR_KIB;
+
+        while (most_bytes / 1024 >= unit)
+                unit *= 1024;
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++)
+                if (most_bytes / steps[i] / GRID_MAX < unit)
+                        return unit * steps[i];
+        return 500 * unit;
+}
 
 static struct scale find_scale(const struct hr_call_story *s)
 {
@@ -92,7 +123,8 @@ static struct scale find_scale(const struct hr_call_story *s)
         /* A limit far above says little, and would flatten the rest. */
         if (limit != HR_BYTES_NONE && limit < 8 * MAX(most, HR_MIB))
                 most = MAX(most, limit);
-        c.top_bytes = MAX(hr_add(most, most / 10), HR_MIB);
+        c.top_bytes = MAX(hr_add(most, most / 20), HR_MIB);
+        c.grid_bytes = round_grid(c.top_bytes);
         c.span_usec = MAX(hr_sub(end, c.start_usec), 1U);
         return c;
 }
@@ -115,8 +147,7 @@ static void draw_grid(FILE *f, const struct scale *c)
 {
         char words[HR_TEXT_SIZE_MAX];
 
-        for (unsigned i = 0; i <= 4; i++) {
-                uint64_t bytes = c->top_bytes / 4 * i;
+        for (uint64_t bytes = 0; bytes <= c->top_bytes; bytes += c->grid_bytes) {
                 double y = y_of(c, bytes);
 
                 fprintf(f,
@@ -189,7 +220,7 @@ static void draw_band(FILE *f, const struct scale *c, const char *stage, uint64_
                 "<rect class=band x=%.1f y=%d width=%.1f height=%d "
                 "fill=\"url(#s%d)\"><title>%s</title></rect>\n",
                 x, BAND_TOP, wide, BAND_HEIGHT, known, stage);
-        if (wide > 8 * (double)strlen(stage) + 6)
+        if (wide > LETTER * (double)(strlen(stage) + 1))
                 fprintf(f, "<text class=stage x=%.1f y=%d text-anchor=middle>%s</text>\n", x + wide / 2,
                         BAND_TOP + BAND_HEIGHT / 2 + 4, stage);
 }
@@ -213,7 +244,7 @@ static void draw_deeds(FILE *f, const struct scale *c, const struct hr_call_stor
                 double x = x_of(c, d[i].time_usec);
 
                 fprintf(f, "<line class=mark x1=%.1f x2=%.1f y1=%d y2=%d />", x, x, TOP, BAND_TOP - 2);
-                if (x - last >= 26 || i == 0) { /* numbers that would overlap: the line alone */
+                if (x - last >= 3 * LETTER || i == 0) { /* numbers that would overlap: the line alone */
                         fprintf(f, "<text class=number x=%.1f y=%d text-anchor=middle>%zu</text>", x, MARK_Y,
                                 i + 1);
                         last = x;
@@ -292,7 +323,7 @@ static const char head[] =
         ".k3{border-top:2px dashed var(--limit);height:0!important}.key{font-size:.85rem;color:var(--soft)}\n"
         "table{border-collapse:collapse;width:100%;font-size:.9rem}\n"
         "th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid "
-        "var(--rule)}td{white-space:nowrap}td:last-child{white-space:normal}\n"
+        "var(--rule)}th,td{white-space:nowrap}td:last-child{white-space:normal}\n"
         "@media(max-width:32rem){svg text{font-size:20px}thead{display:none}tr{display:block;padding:.4rem 0;"
         "border-top:1px solid var(--rule)}td{display:inline;border:0;padding:0 .5rem 0 "
         "0}td:last-child{display:block}}\n"
@@ -303,7 +334,7 @@ static void pair(FILE *f, const char *key, const char *value)
         if (!*value)
                 return;
         fprintf(f, "<dt>%s</dt><dd>", key);
-        text(f, value);
+        write_text(f, value, strcmp(key, "command") != 0);
         fputs("</dd>\n", f);
 }
 
@@ -385,7 +416,7 @@ void hr_page_write(FILE *f, const struct hr_call_story *s)
         for (size_t i = 0; i < w.next_count; i++) {
                 text(f, w.next[i].why);
                 fputs(":<pre>", f);
-                text(f, w.next[i].command);
+                write_text(f, w.next[i].command, false);
                 fputs("</pre>\n", f);
         }
         write_deeds(f, &s->deeds);

@@ -33,7 +33,7 @@ void hr_manager_say(struct hr_manager *m, const char *outcome, const char *forma
         struct hr_event e = {.time_usec = hr_clock_realtime_usec(), .exit_status = -1};
         va_list ap;
         va_start(ap, format);
-        vsnprintf(e.reason, sizeof(e.reason), format, ap);
+        hr_units_vformat_text(e.reason, sizeof(e.reason), format, ap);
         va_end(ap);
         snprintf(e.action, sizeof(e.action), "daemon");
         snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);

@@ -26,7 +26,7 @@ static void HR_PRINTF(4, 5)
 {
         va_list ap;
         va_start(ap, format);
-        vsnprintf(c->message, sizeof(c->message), format, ap);
+        hr_units_vformat_text(c->message, sizeof(c->message), format, ap);
         va_end(ap);
         c->result = result;
         hr_exchange_answer(m->exchange, c);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check-completion.sh BUILD: what bash offers after some words, with the real client and a stand-in for its daemon; and
-# that zsh, where it is installed, takes its file. Exit status 0, or 1 with what differs.
+# what zsh offers, where it is installed. Exit status 0, or 1 with what differs.
 set -u
 build=$(cd "$1" && pwd)
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -52,7 +52,18 @@ offers '!j1' headroom drill ''
 offers j1 headroom resume ''
 offers analyse headroom why a
 offers '!j1' headroom resume j1 ''
+offers j1 headroom resume --limit 8G ''
+offers analyse headroom --json resume --limit 8G a
+offers '!j1' headroom resume --limit 8G j1 ''
+offers '!j1' headroom resume --limit ''
+offers max headroom limit j1 ''
 offers j1 headroom policy set ''
+offers j1 headroom policy --json set ''
+offers '!j1' headroom policy set j1 ''
+offers default headroom policy set j1 ''
+offers default headroom policy show ''
+offers default headroom run --policy ''
+offers default headroom run --limit 1G --policy d
 offers list headroom policy ''
 offers channel headroom run --checkpoint c
 offers auto headroom run --limit a
@@ -66,6 +77,10 @@ offers 1s headroom record j1 --interval ''
 offers sleep headroom run --limit 1G -- sle
 offers sleep headroom run --limit 1G sle
 offers '!status' headroom run --limit 1G -- stat
+offers sleep headroom run -- sle
+offers sleep headroom advise sle
+offers sleep headroom advise -- sle
+offers sleep headroom run --policy default --name a -- sle
 for word in "$top"/conf/completion/*; do
 	[ "${word##*/}" = _headroom ] || bash -n "$word" || failed=1
 done
@@ -75,5 +90,45 @@ if command -v zsh >/dev/null; then
 		echo "zsh does not take _headroom for headroom"
 		failed=1
 	}
+	# The same with zsh's own, whose functions are stood in for: they print what they would offer.
+	cat >"$work/zsh" <<'END'
+compadd() { print -l -- $@ }
+_describe() { print -l -- ${${(P)2}%%:*} }
+_command_names() { print command }
+_files() { print file }
+_users() { print user }
+_normal() { print "command of $words[1], word $CURRENT" }
+words=("${@[2,-1]}") CURRENT=$(($# - 1))
+set --
+source $functions_file
+END
+	zsh_offers() { # WANTED WORD...
+		local wanted=$1 not= found= got
+		shift
+		[ "${wanted#!}" = "$wanted" ] || { not=1 wanted=${wanted#!}; }
+		got=$(functions_file="$top/conf/completion/_headroom" zsh -f "$work/zsh" - "$@")
+		! grep -qxF -e "$wanted" <<<"$got" || found=1
+		[ "${found:-0}" != "${not:-0}" ] || {
+			echo "zsh, after \"$*\": ${not:+not }$wanted was wanted, got: $got"
+			failed=1
+		}
+	}
+	zsh_offers resume headroom ''
+	zsh_offers --limit headroom run --
+	zsh_offers j1 headroom resume ''
+	zsh_offers j1 headroom resume --limit 8G ''
+	zsh_offers '!j1' headroom resume --limit 8G j1 ''
+	zsh_offers '!j1' headroom metrics ''
+	zsh_offers max headroom limit j1 ''
+	zsh_offers auto headroom run --limit ''
+	zsh_offers list headroom policy ''
+	zsh_offers j1 headroom policy set ''
+	zsh_offers default headroom policy --json set j1 ''
+	zsh_offers default headroom run --limit 1G --policy ''
+	zsh_offers command headroom run --limit 1G ''
+	zsh_offers command headroom advise ''
+	zsh_offers 'command of sleep, word 2' headroom run --limit 1G sleep ''
+	zsh_offers 'command of sle, word 1' headroom run --limit 1G -- sle
+	zsh_offers 'command of python3, word 2' headroom advise -- python3 ''
 fi
 exit $failed

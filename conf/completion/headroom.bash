@@ -10,18 +10,19 @@ _headroom_jobs() {
 _headroom_policies() { _headroom_ask policy list; }
 
 _headroom() {
-	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb='' at i
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb='' i
+	local -a said=() # after the verb, without options and their values
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--) # what follows is the job's own command
-			[[ $verb == run ]] && { _headroom_command $((i + 1)); return; } ;;
+			[[ $verb == run || $verb == advise ]] && { _headroom_command $((i + 1)); return; } ;;
 		--socket | --name | --limit | --policy | --checkpoint | --output | --interval | --since | --until | --user | --outcome | --html) ((i++)) ;;
 		-*) ;;
-		*) if [[ ! $verb ]]; then verb=${COMP_WORDS[i]} at=$i; elif [[ $verb == run ]]; then
+		*) if [[ ! $verb ]]; then verb=${COMP_WORDS[i]}; elif [[ $verb == run || $verb == advise ]]; then
 			_headroom_command "$i"
 			return
-		fi ;;
+		else said+=("${COMP_WORDS[i]}"); fi ;;
 		esac
 	done
 	local choices=''
@@ -52,27 +53,24 @@ _headroom() {
 			case $verb in
 			'') choices=$(_headroom_verbs) ;;
 			help) choices=$(_headroom_verbs) ;;
-			run)
+			run | advise)
 				mapfile -t COMPREPLY < <(compgen -c -- "$word")
 				return
 				;;
 			policy)
-				case ${COMP_WORDS[at + 1]} in
-				show) choices=$(_headroom_policies) ;;
-				set) if ((COMP_CWORD == at + 2)); then choices=$(_headroom_jobs); else choices=$(_headroom_policies); fi ;;
-				check)
+				case ${said[0]-}/${#said[@]} in
+				/0) choices='list show set check' ;;
+				show/1 | set/2) choices=$(_headroom_policies) ;;
+				set/1) choices=$(_headroom_jobs) ;;
+				check/1)
 					mapfile -t COMPREPLY < <(compgen -f -- "$word")
 					return
 					;;
-				*) choices='list show set check' ;;
 				esac
 				;;
 			attach | doctor | drill | metrics | history) ;;
-			advise)
-				mapfile -t COMPREPLY < <(compgen -c -- "$word")
-				return
-				;;
-			*) ((COMP_CWORD == at + 1)) && choices=$(_headroom_jobs) ;;
+			limit) if ((${#said[@]})); then choices='80% max'; else choices=$(_headroom_jobs); fi ;;
+			*) ((${#said[@]})) || choices=$(_headroom_jobs) ;;
 			esac
 		fi
 		;;

@@ -11,7 +11,7 @@
 #include "fd.h"
 #include "thread.h"
 #include "tell/message.h"
-#include "tell/record.h"
+#include "tell/query.h"
 #include "think/advise.h"
 
 /*
@@ -31,15 +31,16 @@ struct asked {
         sd_bus_message *call; /* owned */
 
         int result; /* 0 or -errno */
-        struct hr_record_row *rows;
+        struct hr_query_row *rows;
         size_t row_count;
-        struct hr_record_story story;
+        struct hr_query_story story;
         struct hr_advice advice;
         bool by_name;
 };
 
 struct hr_archive {
-        struct hr_record_reader *reader; /* of the thread */
+        struct hr_peers *peers;
+        struct hr_query *reader; /* of the thread */
         pthread_t thread;
         pthread_mutex_t lock;
         pthread_cond_t wake;
@@ -56,9 +57,9 @@ static struct asked *asked_free(struct asked *q)
         for (size_t i = 0; i < ELEMENTSOF(q->words); i++)
                 free(q->words[i]);
         for (size_t i = 0; i < q->row_count; i++)
-                hr_record_row_done(&q->rows[i]);
+                hr_query_row_done(&q->rows[i]);
         free(q->rows);
-        hr_record_story_done(&q->story);
+        hr_query_story_done(&q->story);
         sd_bus_message_unref(q->call);
         free(q);
         return NULL;
@@ -66,18 +67,18 @@ static struct asked *asked_free(struct asked *q)
 
 /* ---- the thread ---- */
 
-static int find_advice(struct hr_record_reader *reader, struct asked *q)
+static int find_advice(struct hr_query *reader, struct asked *q)
 {
         const struct hr_archive_request *o = &q->request;
-        static struct hr_record_peak peaks[HR_RECORD_PEAKS_MAX]; /* one thread */
-        static struct hr_advise_run runs[HR_RECORD_PEAKS_MAX];
+        static struct hr_query_peak peaks[HR_QUERY_PEAKS_MAX]; /* one thread */
+        static struct hr_advise_run runs[HR_QUERY_PEAKS_MAX];
         size_t count = 0;
-        int r = o->command[0] ? hr_record_peaks(reader, o->uid, o->admin, o->command, false, peaks, &count)
+        int r = o->command[0] ? hr_query_peaks(reader, o->uid, o->admin, o->command, false, peaks, &count)
                               : 0;
 
         if (r == 0 && count == 0 && o->name[0]) {
                 q->by_name = true;
-                r = hr_record_peaks(reader, o->uid, o->admin, o->name, true, peaks, &count);
+                r = hr_query_peaks(reader, o->uid, o->admin, o->name, true, peaks, &count);
         }
         if (r < 0)
                 return r;
@@ -86,10 +87,10 @@ static int find_advice(struct hr_record_reader *reader, struct asked *q)
         return count == 0 ? -ENOENT : hr_advise(runs, count, &q->advice);
 }
 
-static void find(struct hr_record_reader *reader, struct asked *q)
+static void find(struct hr_query *reader, struct asked *q)
 {
         const struct hr_archive_request *o = &q->request;
-        struct hr_record_filter filter = {.uid = o->uid,
+        struct hr_query_filter filter = {.uid = o->uid,
                 .admin = o->admin,
                 .since_usec = o->since_usec,
                 .until_usec = o->until_usec,
@@ -100,10 +101,10 @@ static void find(struct hr_record_reader *reader, struct asked *q)
 
         switch (o->question) {
         case HR_ARCHIVE_STORY:
-                q->result = hr_record_story(reader, o->uid, o->admin, o->word, &q->story);
+                q->result = hr_query_story(reader, o->uid, o->admin, o->word, &q->story);
                 break;
         case HR_ARCHIVE_HISTORY:
-                q->result = hr_record_history(reader, &filter, &q->rows, &q->row_count);
+                q->result = hr_query_history(reader, &filter, &q->rows, &q->row_count);
                 break;
         case HR_ARCHIVE_ADVICE:
                 q->result = find_advice(reader, q);
@@ -142,7 +143,7 @@ static void *run(void *userdata)
 
 /* ---- the bus thread ---- */
 
-static void reply(struct asked *q)
+static int reply(struct asked *q)
 {
         const char *text = NULL;
 
@@ -155,14 +156,12 @@ static void reply(struct asked *q)
         else if (q->result == -ENOENT && q->request.question == HR_ARCHIVE_ADVICE)
                 text = "No run of it is on record.";
         if (q->result < 0)
-                (void)hr_message_reply_error(q->call, q->result == -ENODATA ? -EOPNOTSUPP : q->result, text);
-        else if (q->request.question == HR_ARCHIVE_STORY)
-                (void)hr_message_reply_story(q->call, &q->story);
-        else if (q->request.question == HR_ARCHIVE_HISTORY)
-                (void)hr_message_reply_history(q->call, q->rows, q->row_count);
-        else
-                (void)hr_message_reply_advice(q->call, &q->advice, q->by_name);
-        /* The caller has gone: nobody is left to tell. */
+                return hr_message_reply_error(q->call, q->result == -ENODATA ? -EOPNOTSUPP : q->result, text);
+        if (q->request.question == HR_ARCHIVE_STORY)
+                return hr_message_reply_story(q->call, &q->story);
+        if (q->request.question == HR_ARCHIVE_HISTORY)
+                return hr_message_reply_history(q->call, q->rows, q->row_count);
+        return hr_message_reply_advice(q->call, &q->advice, q->by_name);
 }
 
 static int on_done(sd_event_source *source HR_UNUSED, int fd, uint32_t revents HR_UNUSED, void *userdata)
@@ -178,7 +177,7 @@ static int on_done(sd_event_source *source HR_UNUSED, int fd, uint32_t revents H
         while (q) {
                 struct asked *next = q->next;
 
-                reply(q);
+                hr_peers_replied(a->peers, sd_bus_message_get_bus(q->call), reply(q));
                 asked_free(q);
                 q = next;
         }
@@ -240,21 +239,22 @@ static void archive_freep(struct hr_archive **a)
         hr_archive_free(*a);
 }
 
-int hr_archive_new(sd_event *event, const char *directory, struct hr_archive **ret)
+int hr_archive_new(struct hr_peers *peers, const char *directory, struct hr_archive **ret)
 {
         HR_CLEANUP(archive_freep) struct hr_archive *a = calloc(1, sizeof(*a));
         int r;
 
         if (!a)
                 return -ENOMEM;
+        a->peers = peers;
         a->last = &a->first;
         pthread_mutex_init(&a->lock, NULL);
         pthread_cond_init(&a->wake, NULL);
         a->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (a->done_fd < 0)
                 return -errno;
-        if ((r = hr_record_reader_new(directory, &a->reader)) < 0 ||
-                (r = sd_event_add_io(event, &a->source, a->done_fd, EPOLLIN, on_done, a)) < 0 ||
+        if ((r = hr_query_new(directory, &a->reader)) < 0 ||
+                (r = sd_event_add_io(peers->event, &a->source, a->done_fd, EPOLLIN, on_done, a)) < 0 ||
                 (r = sd_event_source_set_description(a->source, "archive")) < 0 ||
                 (r = hr_thread_start(STACK_BYTES, run, a, &a->thread)) < 0)
                 return r;
@@ -287,7 +287,7 @@ struct hr_archive *hr_archive_free(struct hr_archive *a)
                 asked_free(q);
         }
         sd_event_source_disable_unref(a->source);
-        hr_record_reader_free(a->reader);
+        hr_query_free(a->reader);
         hr_close(a->done_fd);
         pthread_cond_destroy(&a->wake);
         pthread_mutex_destroy(&a->lock);

@@ -309,7 +309,7 @@ int hr_message_reply_breakdown(sd_bus_message *call, const struct hr_breakdown *
         return r < 0 ? r : hr_message_send_array(reply);
 }
 
-static int append_record(sd_bus_message *reply, const struct hr_record_row *row)
+static int append_record(sd_bus_message *reply, const struct hr_query_row *row)
 {
         const char *raw[] = {
                 row->name, row->command, row->user, row->cgroup, row->unit, row->reason, row->held_by};
@@ -333,7 +333,7 @@ static int append_record(sd_bus_message *reply, const struct hr_record_row *row)
         return r;
 }
 
-int hr_message_reply_history(sd_bus_message *call, const struct hr_record_row *rows, size_t count)
+int hr_message_reply_history(sd_bus_message *call, const struct hr_query_row *rows, size_t count)
 {
         HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r = begin_array(call, HR_BUS_RECORD_STRUCT, &reply);
@@ -343,7 +343,7 @@ int hr_message_reply_history(sd_bus_message *call, const struct hr_record_row *r
         return r < 0 ? r : hr_message_send_array(reply);
 }
 
-static int append_deed(sd_bus_message *reply, const struct hr_record_event_row *e)
+static int append_deed(sd_bus_message *reply, const struct hr_query_event *e)
 {
         _free_ char *owned = NULL;
         const char *reason = hr_message_text(e->reason, &owned);
@@ -354,7 +354,7 @@ static int append_deed(sd_bus_message *reply, const struct hr_record_event_row *
                       : -ENOMEM;
 }
 
-int hr_message_reply_story(sd_bus_message *call, const struct hr_record_story *story)
+int hr_message_reply_story(sd_bus_message *call, const struct hr_query_story *story)
 {
         HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r = sd_bus_message_new_method_return(call, &reply);

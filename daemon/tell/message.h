@@ -10,7 +10,7 @@
 #include <systemd/sd-bus.h>
 
 #include "tell/channel.h"
-#include "tell/record.h"
+#include "tell/query.h"
 #include "think/advise.h"
 
 /* `text` itself where it is printable ASCII, else an escaped copy in *owned (free it). NULL: no memory. */
@@ -29,8 +29,8 @@ int hr_message_reply_doctor(
         sd_bus_message *call, const char *lines); /* "item\tstate\tdetail\tremedy\n" ... */
 int hr_message_reply_why(sd_bus_message *call, const struct hr_channel_answer *a, const char *sentence);
 int hr_message_reply_breakdown(sd_bus_message *call, const struct hr_breakdown *b);
-int hr_message_reply_story(sd_bus_message *call, const struct hr_record_story *story);
-int hr_message_reply_history(sd_bus_message *call, const struct hr_record_row *rows, size_t count);
+int hr_message_reply_story(sd_bus_message *call, const struct hr_query_story *story);
+int hr_message_reply_history(sd_bus_message *call, const struct hr_query_row *rows, size_t count);
 int hr_message_reply_advice(sd_bus_message *call, const struct hr_advice *a, bool by_name);
 int hr_message_reply_error(sd_bus_message *call, int error, const char *text); /* error: -errno */
 

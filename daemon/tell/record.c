@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "fd.h"
+#include "tell/curve.h"
 
 /*
  * The writer keeps a `live` for each job that runs: its row's number, and its curve, thinned as it comes. The
@@ -23,9 +24,6 @@
  * Each failure of SQLite comes to `failed`: damage moves the file aside and begins anew, all else closes it
  * and tries again after RETRY_USEC. Meanwhile the lives stay in memory, and get their rows when it is back;
  * only what ends in between is lost, and counted.
- *
- * The curve: points closer than the spacing are merged, the higher stays; when there are too many, of each
- * two neighbours the higher one stays and the spacing doubles. The peak is always on it.
  */
 
 #define RETRY_USEC (60 * HR_USEC_PER_SEC)
@@ -37,16 +35,13 @@
         (600 * HR_USEC_PER_SEC)   /* the exit status of a job that has ended may come so much later */
 #define CHECK_BYTES (16 * HR_MIB) /* a file below this is checked whole at start: 60 ms */
 #define BUCKETS 512
-#define POINTS_LEAST ((size_t)8)
 #define VERSION 1
 
 struct live {
         struct live *next; /* in its bucket */
         struct hr_birth *birth;
-        int64_t number;          /* of its row; 0: it has none yet */
-        struct hr_point *points; /* owned; grows: most jobs are short, or rest */
-        size_t point_count, point_room;
-        uint64_t spacing_usec, cache_peak_bytes, used_peak_bytes;
+        int64_t number; /* of its row; 0: it has none yet */
+        struct hr_curve curve;
         uint32_t event_count, left_out_count;
         enum hr_stage furthest;
         bool dirty, memory_error;
@@ -136,130 +131,13 @@ static bool is_due(uint64_t at_usec, uint64_t pause_usec, uint64_t now_usec)
         return now_usec >= at_usec || at_usec - now_usec > pause_usec;
 }
 
-static uint64_t hash_of(const char *text) /* FNV-1a */
+uint64_t hr_record_hash(const char *text) /* FNV-1a */
 {
         uint64_t hash = UINT64_C(14695981039346656037);
 
         for (; *text; text++)
                 hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
         return hash;
-}
-
-/* ---- the curve ---- */
-
-static void thin(struct live *l)
-{
-        size_t kept = 0;
-
-        for (size_t i = 0; i + 1 < l->point_count; i += 2)
-                l->points[kept++] = l->points[i].used_bytes >= l->points[i + 1].used_bytes ? l->points[i]
-                                                                                           : l->points[i + 1];
-        l->point_count = kept;
-        l->spacing_usec =
-                hr_sub(l->points[kept - 1].time_usec, l->points[0].time_usec) / HR_RECORD_POINTS_MAX;
-}
-
-static bool grow(struct live *l, size_t room)
-{
-        struct hr_point *more;
-
-        room = MIN(room, (size_t)HR_RECORD_POINTS_MAX);
-        more = reallocarray(l->points, room, sizeof(*more));
-        if (!more)
-                return false;
-        l->points = more;
-        l->point_room = room;
-        return true;
-}
-
-static void add_point(struct live *l, const struct hr_point *p)
-{
-        struct hr_point *last = l->point_count > 0 ? &l->points[l->point_count - 1] : NULL;
-
-        l->used_peak_bytes = MAX(l->used_peak_bytes, p->used_bytes);
-        l->cache_peak_bytes = MAX(l->cache_peak_bytes, p->cache_bytes);
-        /* One of an event may come before an older one of a look: the curve goes forward all the same. */
-        if (last && (p->time_usec <= last->time_usec || p->time_usec - last->time_usec < l->spacing_usec)) {
-                uint64_t time = last->time_usec; /* else it would run ahead of those that follow */
-
-                if (p->used_bytes >= last->used_bytes)
-                        *last = *p;
-                last->time_usec = time;
-                return;
-        }
-        if (l->point_count == l->point_room && l->point_room < HR_RECORD_POINTS_MAX)
-                (void)grow(l, MAX(2 * l->point_room, POINTS_LEAST)); /* else it is thinned at this size */
-        if (l->point_room == 0)
-                return;
-        if (l->point_count == l->point_room)
-                thin(l);
-        l->points[l->point_count++] = *p;
-}
-
-#define BLOB_MAX (1 + HR_RECORD_POINTS_MAX * 4 * 10)
-
-static size_t put_number(unsigned char *to, uint64_t value)
-{
-        size_t n = 0;
-
-        for (; value >= 0x80; value >>= 7)
-                to[n++] = (unsigned char)(value | 0x80);
-        to[n++] = (unsigned char)value;
-        return n;
-}
-
-static void to_numbers(const struct hr_point *p, uint64_t out[4])
-{
-        out[0] = p->time_usec / 1000;
-        out[1] = p->used_bytes / 1024;
-        out[2] = p->cache_bytes / 1024;
-        out[3] = p->limit_bytes == HR_BYTES_NONE ? 0 : p->limit_bytes / 1024;
-}
-
-static size_t encode(const struct hr_point *points, size_t count, unsigned char *blob)
-{
-        uint64_t before[4] = {0}, now[4];
-        size_t n = 0;
-
-        blob[n++] = 1;
-        for (size_t i = 0; i < count; i++) {
-                to_numbers(&points[i], now);
-                for (size_t k = 0; k < 4; k++) {
-                        int64_t by = (int64_t)(now[k] - before[k]);
-                        n += put_number(blob + n, ((uint64_t)by << 1) ^ (uint64_t)(by >> 63));
-                        before[k] = now[k];
-                }
-        }
-        return n;
-}
-
-/* What does not read as a curve ends it there. */
-static size_t decode(const unsigned char *blob, size_t size, struct hr_point *points)
-{
-        uint64_t now[4] = {0};
-        size_t count = 0, at = 1;
-
-        if (size == 0 || blob[0] != 1)
-                return 0;
-        while (at < size && count < HR_RECORD_POINTS_MAX) {
-                for (size_t k = 0; k < 4; k++) {
-                        uint64_t value = 0;
-                        unsigned shift = 0;
-
-                        do {
-                                if (at >= size || shift > 63)
-                                        return count;
-                                value |= (uint64_t)(blob[at] & 0x7f) << shift;
-                                shift += 7;
-                        } while (blob[at++] & 0x80);
-                        now[k] += (value >> 1) ^ (0 - (value & 1));
-                }
-                points[count++] = (struct hr_point){.time_usec = now[0] * 1000,
-                        .used_bytes = now[1] * 1024,
-                        .cache_bytes = now[2] * 1024,
-                        .limit_bytes = now[3] == 0 ? HR_BYTES_NONE : now[3] * 1024};
-        }
-        return count;
 }
 
 /* ---- the database ---- */
@@ -275,7 +153,7 @@ static void close_db(struct hr_record *r)
         r->in_batch = false;
 }
 
-static bool is_damage(int code)
+bool hr_record_is_damage(int code)
 {
         return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
                (code & 0xff) == SQLITE_SCHEMA || (code & 0xff) == SQLITE_MISMATCH;
@@ -313,7 +191,7 @@ static void failed(struct hr_record *r, uint64_t now_usec)
         char why[200];
 
         snprintf(why, sizeof(why), "%s", r->db ? sqlite3_errmsg(r->db) : "it can't be opened");
-        if (is_damage(code)) {
+        if (hr_record_is_damage(code)) {
                 set_aside(r, why);
                 r->retry_usec = now_usec; /* at once */
                 return;
@@ -426,7 +304,7 @@ static bool open_once(struct hr_record *r, uint64_t now_usec, bool *ret_again)
                 code = set_up(r, (uint64_t)st.st_size < CHECK_BYTES, &why);
         if (code == SQLITE_OK)
                 return true;
-        if (is_damage(code)) {
+        if (hr_record_is_damage(code)) {
                 set_aside(r, why ? why : "it is damaged");
                 *ret_again = true;
                 return false;
@@ -521,7 +399,7 @@ static bool step(struct hr_record *r, sqlite3_stmt *s, uint64_t now_usec)
 
 static struct live **find_live(struct hr_record *r, const char *job)
 {
-        struct live **l = &r->buckets[hash_of(job) % BUCKETS];
+        struct live **l = &r->buckets[hr_record_hash(job) % BUCKETS];
 
         while (*l && strcmp((*l)->birth->job, job) != 0)
                 l = &(*l)->next;
@@ -531,7 +409,7 @@ static struct live **find_live(struct hr_record *r, const char *job)
 static void live_free(struct live *l)
 {
         hr_birth_free(l->birth);
-        free(l->points);
+        hr_curve_done(&l->curve);
         free(l->held_by);
         free(l->error_at);
         free(l);
@@ -578,7 +456,7 @@ static void insert_job(struct hr_record *r, struct live *l, uint64_t now_usec)
         bind_text(s, 2, b->name);
         bind_text(s, 3, b->command);
         if (b->command)
-                sqlite3_bind_int64(s, 4, (int64_t)hash_of(b->command));
+                sqlite3_bind_int64(s, 4, (int64_t)hr_record_hash(b->command));
         bind_text(s, 5, b->user);
         sqlite3_bind_int64(s, 6, b->uid);
         bind_text(s, 7, hr_kind_name(b->kind));
@@ -612,11 +490,10 @@ static void reopen_job(struct hr_record *r, struct live *l, uint64_t now_usec)
                 l->number = sqlite3_column_int64(s, 0);
                 if (command && !l->birth->command)
                         l->birth->command = strdup(command);
-                l->used_peak_bytes = (uint64_t)sqlite3_column_int64(s, 2);
+                l->curve.used_peak_bytes = (uint64_t)sqlite3_column_int64(s, 2);
                 l->birth->time_usec = (uint64_t)sqlite3_column_int64(s, 3);
-                if (grow(l, HR_RECORD_POINTS_MAX))
-                        l->point_count = decode(
-                                sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4), l->points);
+                (void)hr_curve_restore(
+                        &l->curve, sqlite3_column_blob(s, 4), (size_t)sqlite3_column_bytes(s, 4));
                 l->furthest = known >= 0 ? (enum hr_stage)known : HR_STAGE_OK;
                 l->held_by = held_by ? strdup(held_by) : NULL; /* without memory: not known */
                 code = sqlite3_step(s);
@@ -677,7 +554,7 @@ void hr_record_point(struct hr_record *r, const struct hr_point *p)
 
         if (!l)
                 return;
-        add_point(l, p);
+        hr_curve_add(&l->curve, p);
         r->dirty_count += !l->dirty;
         l->dirty = true;
 }
@@ -712,9 +589,9 @@ const char *hr_record_outcome(
 static void update_job(struct hr_record *r, struct live *l, const struct hr_event *e, uint64_t now_usec)
 {
         char reason[2 * HR_REASON_MAX + 32];
-        unsigned char blob[BLOB_MAX];
+        unsigned char blob[HR_CURVE_BLOB_MAX];
         bool ended = e != NULL, censored = true;
-        uint64_t peak = l->used_peak_bytes;
+        uint64_t peak = l->curve.used_peak_bytes;
         const char *source = "samples", *outcome = NULL;
         sqlite3_stmt *s;
 
@@ -726,7 +603,7 @@ static void update_job(struct hr_record *r, struct live *l, const struct hr_even
                 peak = MAX(peak, e->used_bytes);
                 /* The kernel's takes cache for used; where there was little of it, it misses no spike. */
                 if (e->kernel_peak_bytes != HR_BYTES_NONE && e->kernel_peak_bytes >= peak &&
-                        l->cache_peak_bytes <= e->kernel_peak_bytes / 16) {
+                        l->curve.cache_peak_bytes <= e->kernel_peak_bytes / 16) {
                         peak = e->kernel_peak_bytes;
                         source = "kernel";
                 }
@@ -743,7 +620,7 @@ static void update_job(struct hr_record *r, struct live *l, const struct hr_even
         /* Of one that ended unseen nobody could ask any more. */
         bind_size(s, 4,
                 ended && e->cause != HR_CAUSE_UNSEEN ? e->limit_bytes
-                : l->point_count > 0                 ? l->points[l->point_count - 1].limit_bytes
+                : l->curve.count > 0                 ? l->curve.points[l->curve.count - 1].limit_bytes
                                                      : l->birth->limit_bytes);
         bind_size(s, 5, peak);
         bind_text(s, 6, source);
@@ -762,7 +639,7 @@ static void update_job(struct hr_record *r, struct live *l, const struct hr_even
         bind_text(s, 14, l->held_by);
         bind_text(s, 15, hr_stage_name(l->furthest));
         sqlite3_bind_int64(s, 16, l->left_out_count);
-        sqlite3_bind_blob(s, 17, blob, (int)encode(l->points, l->point_count, blob), SQLITE_STATIC);
+        sqlite3_bind_blob(s, 17, blob, (int)hr_curve_encode(&l->curve, blob), SQLITE_STATIC);
         if (!step(r, s, now_usec))
                 return;
         r->dirty_count -= l->dirty;
@@ -824,10 +701,11 @@ void hr_record_event(struct hr_record *r, const struct hr_event *e)
         if (!last && e->used_bytes > 0 && e->used_bytes != HR_BYTES_NONE) { /* of the end it tells the peak */
                 struct hr_point p = {.time_usec = e->time_usec,
                         .used_bytes = e->used_bytes,
-                        .cache_bytes = l->point_count > 0 ? l->points[l->point_count - 1].cache_bytes : 0,
+                        .cache_bytes =
+                                l->curve.count > 0 ? l->curve.points[l->curve.count - 1].cache_bytes : 0,
                         .limit_bytes = e->limit_bytes};
 
-                add_point(l, &p);
+                hr_curve_add(&l->curve, &p);
         }
         insert_job(r, l, e->time_usec);
         if (l->event_count < EVENTS_MAX || last) {
@@ -1066,319 +944,6 @@ struct hr_record *hr_record_free(struct hr_record *r)
                         r->buckets[i] = l->next;
                         live_free(l);
                 }
-        free(r);
-        return NULL;
-}
-
-/* ---- reading ---- */
-
-struct hr_record_reader {
-        char path[600];
-        sqlite3 *db;
-        ino_t inode;
-};
-
-#define ROW_COLUMNS                                                                                         \
-        "job,name,command,user,kind,cgroup,unit,policy,peak_source,outcome,reason,held_by,stage,uid,start_" \
-        "usec,"                                                                                             \
-        "end_usec,limit_bytes,peak_bytes,events_left_out,exit_status,signal,censored"
-
-static void close_reader(struct hr_record_reader *r)
-{
-        (void)sqlite3_close(r->db);
-        r->db = NULL;
-}
-
-/* Opens it, or again where another file stands there by now. */
-static int open_reader(struct hr_record_reader *r)
-{
-        struct stat st;
-
-        if (stat(r->path, &st) < 0) {
-                close_reader(r);
-                return -ENODATA;
-        }
-        if (r->db && st.st_ino == r->inode)
-                return 0;
-        close_reader(r);
-        if (sqlite3_open_v2(r->path, &r->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-                close_reader(r);
-                return -ENODATA;
-        }
-        r->inode = st.st_ino;
-        sqlite3_busy_timeout(r->db, 2000);
-        (void)run_sql(r->db, "PRAGMA cache_size=-2048;PRAGMA query_only=1;");
-        return 0;
-}
-
-static int reader_failed(struct hr_record_reader *r, int code)
-{
-        close_reader(r);
-        return is_damage(code) ? -EUCLEAN : (code & 0xff) == SQLITE_NOMEM ? -ENOMEM : -EIO;
-}
-
-static int prepare(struct hr_record_reader *r, const char *sql, sqlite3_stmt **ret)
-{
-        int error = open_reader(r), code;
-
-        if (error < 0)
-                return error;
-        code = sqlite3_prepare_v2(r->db, sql, -1, ret, NULL);
-        return code == SQLITE_OK ? 0 : reader_failed(r, code);
-}
-
-static char **row_strings(struct hr_record_row *row, size_t i)
-{
-        char **const all[] = {&row->job, &row->name, &row->command, &row->user, &row->kind, &row->cgroup,
-                &row->unit, &row->policy, &row->peak_source, &row->outcome, &row->reason, &row->held_by,
-                &row->stage};
-
-        return i < ELEMENTSOF(all) ? all[i] : NULL;
-}
-
-void hr_record_row_done(struct hr_record_row *row)
-{
-        for (size_t i = 0; row_strings(row, i); i++)
-                free(*row_strings(row, i));
-        *row = (struct hr_record_row){0};
-}
-
-static char *column_text(sqlite3_stmt *s, int at)
-{
-        const char *text = (const char *)sqlite3_column_text(s, at);
-
-        return strdup(text ? text : "");
-}
-
-static uint64_t column_size(sqlite3_stmt *s, int at)
-{
-        return sqlite3_column_type(s, at) == SQLITE_NULL ? HR_BYTES_NONE
-                                                         : (uint64_t)sqlite3_column_int64(s, at);
-}
-
-static int read_row(sqlite3_stmt *s, struct hr_record_row *row)
-{
-        int at = 0;
-
-        *row = (struct hr_record_row){0};
-        for (size_t i = 0; row_strings(row, i); i++) {
-                *row_strings(row, i) = column_text(s, at++);
-                if (!*row_strings(row, i)) {
-                        hr_record_row_done(row);
-                        return -ENOMEM;
-                }
-        }
-        row->uid = (uint64_t)sqlite3_column_int64(s, at++);
-        row->start_usec = (uint64_t)sqlite3_column_int64(s, at++);
-        row->end_usec = (uint64_t)sqlite3_column_int64(s, at++);
-        row->limit_bytes = column_size(s, at++);
-        row->peak_bytes = (uint64_t)sqlite3_column_int64(s, at++);
-        row->left_out_count = (uint64_t)sqlite3_column_int64(s, at++);
-        row->exit_status = sqlite3_column_type(s, at) == SQLITE_NULL ? -1 : sqlite3_column_int64(s, at);
-        at++;
-        row->signal = sqlite3_column_int64(s, at++);
-        row->censored = sqlite3_column_int(s, at++) != 0;
-        return 0;
-}
-
-int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter *f,
-        struct hr_record_row **ret_rows, size_t *ret_count)
-{
-        struct hr_record_row *rows = NULL;
-        size_t count = 0, room = 0;
-        sqlite3_stmt *s = NULL;
-        char sql[700];
-        int error, code = SQLITE_DONE;
-
-        snprintf(sql, sizeof(sql),
-                "SELECT " ROW_COLUMNS " FROM jobs WHERE end_usec>=?1 AND end_usec<?2%s%s%s%s"
-                " ORDER BY end_usec DESC LIMIT ?3",
-                f->admin ? "" : " AND uid=?4", f->user[0] ? " AND user=?5" : "",
-                f->name[0] ? " AND name=?6" : "", f->outcome[0] ? " AND outcome=?7" : "");
-        error = prepare(r, sql, &s);
-        if (error < 0)
-                return error;
-        sqlite3_bind_int64(s, 1, (int64_t)MIN(f->since_usec, (uint64_t)INT64_MAX));
-        sqlite3_bind_int64(s, 2, (int64_t)MIN(f->until_usec, (uint64_t)INT64_MAX));
-        sqlite3_bind_int64(s, 3, f->count_max);
-        if (!f->admin)
-                sqlite3_bind_int64(s, 4, f->uid);
-        if (f->user[0])
-                bind_text(s, 5, f->user);
-        if (f->name[0])
-                bind_text(s, 6, f->name);
-        if (f->outcome[0])
-                bind_text(s, 7, f->outcome);
-        while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
-                if (count == room) {
-                        struct hr_record_row *more =
-                                reallocarray(rows, MAX(2 * room, (size_t)16), sizeof(*rows));
-                        if (!more) {
-                                error = -ENOMEM;
-                                break;
-                        }
-                        rows = more;
-                        room = MAX(2 * room, (size_t)16);
-                }
-                error = read_row(s, &rows[count]);
-                count += error == 0;
-        }
-        sqlite3_finalize(s);
-        if (error == 0 && code != SQLITE_DONE)
-                error = reader_failed(r, code);
-        if (error < 0) {
-                for (size_t i = 0; i < count; i++)
-                        hr_record_row_done(&rows[i]);
-                free(rows);
-                return error;
-        }
-        *ret_rows = rows;
-        *ret_count = count;
-        return 0;
-}
-
-void hr_record_story_done(struct hr_record_story *story)
-{
-        hr_record_row_done(&story->row);
-        for (size_t i = 0; i < story->event_count; i++) {
-                free(story->events[i].stage);
-                free(story->events[i].previous_stage);
-                free(story->events[i].action);
-                free(story->events[i].outcome);
-                free(story->events[i].reason);
-        }
-        free(story->events);
-        *story = (struct hr_record_story){0};
-}
-
-static int read_events(struct hr_record_reader *r, int64_t number, struct hr_record_story *story)
-{
-        sqlite3_stmt *s = NULL;
-        int error = prepare(r,
-                "SELECT time_usec,used_bytes,limit_bytes,stage,previous_stage,action,outcome,reason FROM "
-                "events"
-                " WHERE number=?1 ORDER BY time_usec,rowid LIMIT 1000",
-                &s);
-        int code = SQLITE_DONE;
-
-        if (error < 0)
-                return error;
-        story->events = calloc(1000, sizeof(*story->events));
-        if (!story->events)
-                error = -ENOMEM;
-        else
-                sqlite3_bind_int64(s, 1, number);
-        while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
-                struct hr_record_event_row *e = &story->events[story->event_count++];
-
-                e->time_usec = (uint64_t)sqlite3_column_int64(s, 0);
-                e->used_bytes = column_size(s, 1);
-                e->limit_bytes = column_size(s, 2);
-                e->stage = column_text(s, 3);
-                e->previous_stage = column_text(s, 4);
-                e->action = column_text(s, 5);
-                e->outcome = column_text(s, 6);
-                e->reason = column_text(s, 7);
-                if (!e->stage || !e->previous_stage || !e->action || !e->outcome || !e->reason)
-                        error = -ENOMEM;
-        }
-        sqlite3_finalize(s);
-        return error == 0 && code != SQLITE_DONE ? reader_failed(r, code) : error;
-}
-
-int hr_record_story(
-        struct hr_record_reader *r, uid_t uid, bool admin, const char *word, struct hr_record_story *ret)
-{
-        static const char *const sql[2][2] = {
-                {"SELECT " ROW_COLUMNS ",number,samples FROM jobs WHERE name=?1 AND end_usec>=0 AND uid=?2"
-                 " ORDER BY end_usec DESC LIMIT 1",
-                        "SELECT " ROW_COLUMNS ",number,samples FROM jobs WHERE name=?1 AND end_usec>=0"
-                        " ORDER BY end_usec DESC LIMIT 1"},
-                {"SELECT " ROW_COLUMNS ",number,samples FROM jobs WHERE job=?1 AND end_usec>=0 AND uid=?2"
-                 " ORDER BY number DESC LIMIT 1",
-                        "SELECT " ROW_COLUMNS ",number,samples FROM jobs WHERE job=?1 AND end_usec>=0"
-                        " ORDER BY number DESC LIMIT 1"},
-        };
-        struct hr_record_story story = {0};
-        sqlite3_stmt *s = NULL;
-        int64_t number = 0;
-        int error, code;
-
-        error = prepare(r, sql[hr_units_is_job_id(word)][admin], &s);
-        if (error < 0)
-                return error;
-        bind_text(s, 1, word);
-        if (!admin)
-                sqlite3_bind_int64(s, 2, uid);
-        code = sqlite3_step(s);
-        if (code == SQLITE_ROW) {
-                error = read_row(s, &story.row);
-                number = sqlite3_column_int64(s, 22);
-                story.point_count =
-                        decode(sqlite3_column_blob(s, 23), (size_t)sqlite3_column_bytes(s, 23), story.points);
-        }
-        sqlite3_finalize(s);
-        if (code != SQLITE_ROW)
-                return code == SQLITE_DONE ? -ENOENT : reader_failed(r, code);
-        if (error == 0)
-                error = read_events(r, number, &story);
-        if (error < 0) {
-                hr_record_story_done(&story);
-                return error;
-        }
-        *ret = story;
-        return 0;
-}
-
-int hr_record_peaks(struct hr_record_reader *r, uid_t uid, bool admin, const char *word, bool by_name,
-        struct hr_record_peak *peaks, size_t *ret_count)
-{
-        sqlite3_stmt *s = NULL;
-        size_t count = 0;
-        char sql[400];
-        int error, code;
-
-        /* What was detached went on unseen, and 'failed' may have failed early: both needed so much at least.
-         */
-        snprintf(sql, sizeof(sql),
-                "SELECT peak_bytes,censored OR outcome='failed' FROM jobs WHERE %s AND end_usec>=0%s"
-                " AND peak_bytes>0 ORDER BY end_usec DESC LIMIT %d",
-                by_name ? "name=?1" : "command_hash=?2 AND command=?1", admin ? "" : " AND uid=?3",
-                HR_RECORD_PEAKS_MAX);
-        error = prepare(r, sql, &s);
-        if (error < 0)
-                return error;
-        bind_text(s, 1, word);
-        if (!by_name)
-                sqlite3_bind_int64(s, 2, (int64_t)hash_of(word));
-        if (!admin)
-                sqlite3_bind_int64(s, 3, uid);
-        while ((code = sqlite3_step(s)) == SQLITE_ROW && count < HR_RECORD_PEAKS_MAX)
-                peaks[count++] = (struct hr_record_peak){
-                        (uint64_t)sqlite3_column_int64(s, 0), sqlite3_column_int(s, 1) != 0};
-        sqlite3_finalize(s);
-        if (code != SQLITE_DONE && code != SQLITE_ROW)
-                return reader_failed(r, code);
-        *ret_count = count;
-        return 0;
-}
-
-int hr_record_reader_new(const char *directory, struct hr_record_reader **ret)
-{
-        struct hr_record_reader *r = calloc(1, sizeof(*r));
-
-        if (!r)
-                return -ENOMEM;
-        snprintf(r->path, sizeof(r->path), "%s/" HR_RECORD_FILE, directory);
-        *ret = r;
-        return 0;
-}
-
-struct hr_record_reader *hr_record_reader_free(struct hr_record_reader *r)
-{
-        if (!r)
-                return NULL;
-        close_reader(r);
         free(r);
         return NULL;
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The record of jobs, in one SQLite database: the one owner of SQLite. Written by the recorder thread alone
- * (struct hr_record); read by one other thread over a connection of its own that can't write (struct
- * hr_record_reader). Both may wait for the disk; nobody else does.
+ * The record of jobs, in one SQLite database. Written here, by the recorder thread alone; read by tell/query,
+ * in one other thread, over a connection of its own that can't write. The two own SQLite. Both may wait for
+ * the disk; nobody else does.
  *
  * Schema, version 1 (PRAGMA user_version). Times are microseconds of CLOCK_REALTIME, sizes bytes; NULL: none,
  * or not known.
@@ -19,7 +19,7 @@
  *           exit_status, signal   of its first process, by the word of `headroom run`
  *           reason       of its last event; held_by: what held the memory, by its own word
  *           stage        the furthest; events_left_out: events above EVENTS_MAX
- *           samples      a curve of at most HR_RECORD_POINTS_MAX points: a byte 1, then for each four
+ *           samples      a curve of at most HR_CURVE_POINTS_MAX points: a byte 1, then for each four
  * numbers, each as its difference to the one before, zigzag, LEB128: milliseconds, and KiB of used, cache,
  *                        limit (0: none)
  *   events  number, time_usec, stage, previous_stage, action, outcome, reason, used_bytes, limit_bytes
@@ -33,9 +33,6 @@
 #include "exchange.h"
 
 #define HR_RECORD_FILE "record.db"
-#define HR_RECORD_POINTS_MAX 120
-
-/* ---- writing: the recorder thread ---- */
 
 struct hr_record;
 
@@ -66,57 +63,7 @@ uint64_t hr_record_commit(struct hr_record *r, uint64_t now_usec);
 const char *hr_record_outcome(
         enum hr_cause cause, bool memory_error, int status, int signal, bool *ret_censored);
 
-/* ---- reading: one thread ---- */
+/* ---- for tell/query ---- */
 
-/* All strings owned, never NULL. */
-struct hr_record_row {
-        char *job, *name, *command, *user, *kind, *cgroup, *unit, *policy, *peak_source, *outcome, *reason,
-                *held_by, *stage;
-        uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, left_out_count;
-        int64_t exit_status, signal; /* -1, 0: not known, none */
-        bool censored;
-};
-void hr_record_row_done(struct hr_record_row *row);
-
-struct hr_record_event_row {
-        uint64_t time_usec, used_bytes, limit_bytes;
-        char *stage, *previous_stage, *action, *outcome, *reason; /* owned */
-};
-
-struct hr_record_story {
-        struct hr_record_row row;
-        struct hr_record_event_row *events; /* owned, in order */
-        size_t event_count;
-        struct hr_point points[HR_RECORD_POINTS_MAX];
-        size_t point_count;
-};
-void hr_record_story_done(struct hr_record_story *s);
-
-/* Who asks: sees his own jobs, or with admin all. */
-struct hr_record_reader;
-int hr_record_reader_new(const char *directory, struct hr_record_reader **ret);
-struct hr_record_reader *hr_record_reader_free(struct hr_record_reader *r); /* returns NULL; accepts NULL */
-
-struct hr_record_filter {
-        uid_t uid;
-        bool admin;
-        uint64_t since_usec, until_usec;   /* of the end: since <= end < until */
-        const char *user, *name, *outcome; /* "": any */
-        uint32_t count_max;
-};
-/* The ended jobs that fit, the newest first; *ret_rows is to be freed row by row, and itself. 0, -EUCLEAN
- * (the database is damaged, which the recorder finds out too), -ENODATA: there is none, -errno. */
-int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter *filter,
-        struct hr_record_row **ret_rows, size_t *ret_count);
-/* The newest ended job of that id or name. As above, and -ENOENT. */
-int hr_record_story(
-        struct hr_record_reader *r, uid_t uid, bool admin, const char *word, struct hr_record_story *ret);
-
-#define HR_RECORD_PEAKS_MAX 1000 /* the newest runs; older ones tell of other data. Chosen, not tuned */
-struct hr_record_peak {
-        uint64_t peak_bytes;
-        bool is_lower_bound;
-};
-/* Of the jobs of that command line, or (by_name) of that name; peaks has room for HR_RECORD_PEAKS_MAX. */
-int hr_record_peaks(struct hr_record_reader *r, uid_t uid, bool admin, const char *word, bool by_name,
-        struct hr_record_peak *peaks, size_t *ret_count);
+uint64_t hr_record_hash(const char *text); /* command_hash */
+bool hr_record_is_damage(int code);        /* of SQLite */

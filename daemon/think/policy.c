@@ -65,7 +65,7 @@ static void HR_PRINTF(5, 6) note(
         n->outcome = outcome;
         va_list ap;
         va_start(ap, format);
-        vsnprintf(n->reason, sizeof(n->reason), format, ap);
+        hr_units_vformat_text(n->reason, sizeof(n->reason), format, ap);
         va_end(ap);
 }
 

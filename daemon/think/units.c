@@ -664,6 +664,31 @@ static int hex(char c)
                                       : -1;
 }
 
+void hr_units_vformat_text(char *buf, size_t size, const char *format, va_list ap)
+{
+        static const char ellipsis[] = "…";
+        int wanted = vsnprintf(buf, size, format, ap);
+
+        if (wanted >= 0 && (size_t)wanted < size)
+                return;
+        if (wanted < 0 || size < sizeof(ellipsis)) {
+                if (size > 0)
+                        buf[0] = '\0';
+                return;
+        }
+        size_t end = size - sizeof(ellipsis);
+        while (end > 0 && ((unsigned char)buf[end] & 0xc0) == 0x80) /* within a character */
+                end--;
+        size_t word = end;
+        while (word > 0 && buf[word] != ' ')
+                word--;
+        if (word > size / 2) /* else it is one long word, a path */
+                end = word;
+        while (end > 0 && buf[end - 1] == ' ')
+                end--;
+        memcpy(buf + end, ellipsis, sizeof(ellipsis));
+}
+
 int hr_units_unescape(char *buf, size_t size, const char *text)
 {
         size_t n = 0;

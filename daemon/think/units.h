@@ -8,6 +8,8 @@
  * taken ("1.5G"). A bare number is refused (except "0"): -EUCLEAN, for the caller to give the hint.
  */
 
+#include <stdarg.h>
+
 #include "think/macros.h"
 
 /*
@@ -60,6 +62,12 @@ bool hr_units_is_job_id(const char *text); /* "j17" */
 char *hr_units_escape(char *buf, size_t size, const char *text);
 /* Undoes it. -EBADMSG: a backslash that it never writes; -ENAMETOOLONG: it does not fit. */
 int hr_units_unescape(char *buf, size_t size, const char *text);
+
+/*
+ * As vsnprintf, of text for people in UTF-8: what does not fit is cut between two words, or at least between
+ * two characters, and ends in "…". Where size has no room for that, nothing is written but NUL.
+ */
+void hr_units_vformat_text(char *buf, size_t size, const char *format, va_list ap) HR_PRINTF(3, 0);
 
 /* A signal's number by name, with or without "SIG" ("USR1", "SIGTERM", "RTMIN+3"); -EINVAL. */
 int hr_units_signal_from_name(const char *name);

@@ -14,6 +14,8 @@
 #include <time.h>
 
 #include "exchange.h"
+#include "tell/interface.h"
+#include "tell/query.h"
 #include "tell/record.h"
 #include "think/advise.h"
 
@@ -91,45 +93,45 @@ enum what { WHY, TODAY, ADVISE };
 static double ask(
         const char *directory, enum what what, bool admin, uint64_t count, uint64_t now, size_t *ret_rows)
 {
-        static struct hr_record_peak peaks[HR_RECORD_PEAKS_MAX];
-        static struct hr_advise_run runs[HR_RECORD_PEAKS_MAX];
-        struct hr_record_filter f = {.uid = 1500,
+        static struct hr_query_peak peaks[HR_QUERY_PEAKS_MAX];
+        static struct hr_advise_run runs[HR_QUERY_PEAKS_MAX];
+        struct hr_query_filter f = {.uid = 1500,
                 .admin = admin,
                 .since_usec = now - now % DAY,
                 .until_usec = HR_USEC_NEVER,
                 .user = "",
                 .name = "",
                 .outcome = "",
-                .count_max = 500};
-        struct hr_record_reader *r = NULL;
-        struct hr_record_row *rows = NULL;
-        struct hr_record_story story;
+                .count_max = HR_BUS_HISTORY_MAX};
+        struct hr_query *r = NULL;
+        struct hr_query_row *rows = NULL;
+        struct hr_query_story story;
         struct hr_advice advice;
         uint64_t begin, took, worst = 0;
         char job[32];
 
         for (unsigned i = 0; i < TRIES; i++) {
                 size_t n = 0;
-                int error = hr_record_reader_new(directory, &r);
+                int error = hr_query_new(directory, &r);
 
                 begin = clock_nsec(CLOCK_MONOTONIC);
                 snprintf(job, sizeof(job), "j%llu",
                         (unsigned long long)(501 + i * (count / TRIES / 1000 * 1000)));
                 if (error == 0 && what == WHY) {
-                        error = hr_record_story(r, 1500, admin, job, &story);
+                        error = hr_query_story(r, 1500, admin, job, &story);
                         n = error == 0 ? story.event_count : 0;
                         if (error == 0)
-                                hr_record_story_done(&story);
+                                hr_query_story_done(&story);
                 } else if (error == 0 && what == TODAY) {
                         do { /* page by page, as the client does */
                                 size_t page = 0;
-                                error = hr_record_history(r, &f, &rows, &page);
+                                error = hr_query_history(r, &f, &rows, &page);
                                 if (error < 0)
                                         break;
                                 if (page > 0)
                                         f.until_usec = rows[page - 1].end_usec;
                                 for (size_t k = 0; k < page; k++)
-                                        hr_record_row_done(&rows[k]);
+                                        hr_query_row_done(&rows[k]);
                                 free(TAKE_PTR(rows));
                                 n += page;
                                 if (page < f.count_max)
@@ -137,7 +139,7 @@ static double ask(
                         } while (true);
                         f.until_usec = HR_USEC_NEVER;
                 } else if (error == 0) {
-                        error = hr_record_peaks(
+                        error = hr_query_peaks(
                                 r, 1500, admin, "python3 analyse-500.py --all", false, peaks, &n);
                         for (size_t k = 0; error == 0 && k < n; k++)
                                 runs[k] =
@@ -147,7 +149,7 @@ static double ask(
                 }
                 took = clock_nsec(CLOCK_MONOTONIC) - begin;
                 worst = MAX(worst, took);
-                hr_record_reader_free(r);
+                hr_query_free(r);
                 if (error < 0) {
                         fprintf(stderr, "record: %s\n", strerror(-error));
                         exit(EXIT_FAILURE);

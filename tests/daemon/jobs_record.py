@@ -3,7 +3,9 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
 
 from jobs_kit import MIB, NOBODY, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
 
@@ -179,6 +181,10 @@ def record_page(s):
         check(f"has {wanted}", wanted in page, page)
     for unwanted in ("<script", "http://", "https://", "src="):
         check(f"has no {unwanted}", unwanted not in page, page)
+    check("numbers stay with their units", "&nbsp;MiB" in page, page)
+    check("commands can be copied", "&nbsp;" not in "".join(re.findall("<pre>.*?</pre>", page, re.DOTALL)), page)
+    lines = [int(float(y)) for y in re.findall("class=grid .* y1=([0-9.]+)", page)]
+    check("some lines of a grid", 3 <= len(lines) <= 6 and lines == sorted(lines, reverse=True), lines)
     same("a place that is none", s.client("why", "page", "--html", "/nowhere/page.html")[0], 1)
 
 
@@ -199,3 +205,18 @@ def record_damaged(s):
     same("the old one", s.client("why", "before")[0], 4)
     check("said", "record.db.damaged" in s.log(), s.log())
     check("kept", os.path.exists(path + ".damaged"))
+
+
+@scenario("cgroup")
+def record_many(s):
+    """A history of several pages, each larger than what a socket takes at once, comes whole; so does its newest day."""
+    daemon = s.daemon()
+    daemon.terminate()
+    daemon.wait()
+    fill = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "record-fill.py")
+    subprocess.run([PYTHON, fill, s.runtime, "4500"], check=True)
+    s.daemon("[daemon]\nrecord_age = 400d\n")
+    rows = json.loads(s.must("history", "--json"))
+    same("every one", [row["job"] for row in rows], [f"j{i + 1}" for i in range(4500)])
+    same("a line each", len(s.must("history").splitlines()), 4501)
+    same("a day", len(json.loads(s.must("history", "--since", "24h", "--json"))), 50)

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "fd.h"
+#include "tell/query.h"
 #include "tell/record.h"
 
 /* The record of jobs, on real files: what is written is read back, and whatever befalls the file, it goes on.
@@ -118,48 +119,48 @@ static void whole(struct hr_record *r, const char *job, uint64_t time)
         hr_record_commit(r, time + HR_USEC_PER_SEC);
 }
 
-static struct hr_record_reader *reader(void)
+static struct hr_query *reader(void)
 {
-        struct hr_record_reader *r = NULL;
+        struct hr_query *r = NULL;
 
-        assert_int_equal(hr_record_reader_new(directory, &r), 0);
+        assert_int_equal(hr_query_new(directory, &r), 0);
         return r;
 }
 
 static size_t count(uid_t uid, bool admin, const char *outcome)
 {
-        struct hr_record_filter f = {.uid = uid,
+        struct hr_query_filter f = {.uid = uid,
                 .admin = admin,
                 .until_usec = HR_USEC_NEVER,
                 .user = "",
                 .name = "",
                 .outcome = outcome,
                 .count_max = 100000};
-        struct hr_record_reader *r = reader();
-        struct hr_record_row *rows = NULL;
+        struct hr_query *r = reader();
+        struct hr_query_row *rows = NULL;
         size_t n = 0;
 
-        assert_int_equal(hr_record_history(r, &f, &rows, &n), 0);
+        assert_int_equal(hr_query_history(r, &f, &rows, &n), 0);
         for (size_t i = 0; i < n; i++)
-                hr_record_row_done(&rows[i]);
+                hr_query_row_done(&rows[i]);
         free(rows);
-        hr_record_reader_free(r);
+        hr_query_free(r);
         return n;
 }
 
-static void read_story(const char *word, uid_t uid, bool admin, struct hr_record_story *ret)
+static void read_story(const char *word, uid_t uid, bool admin, struct hr_query_story *ret)
 {
-        struct hr_record_reader *r = reader();
+        struct hr_query *r = reader();
 
-        assert_int_equal(hr_record_story(r, uid, admin, word, ret), 0);
-        hr_record_reader_free(r);
+        assert_int_equal(hr_query_story(r, uid, admin, word, ret), 0);
+        hr_query_free(r);
 }
 
 static void test_story(void **state HR_UNUSED)
 {
         struct hr_record *r = start_default();
-        struct hr_record_reader *read = reader();
-        struct hr_record_story s;
+        struct hr_query *read = reader();
+        struct hr_query_story s;
         struct hr_told t = {.job = "j1", .kind = HR_TOLD_HOLDER, .uid = 1000, .text = "frames holds it"};
 
         begin(r, "j1", "work", 1000, false, NOW);
@@ -176,7 +177,7 @@ static void test_story(void **state HR_UNUSED)
         hr_record_event(r, &e);
         hr_record_told(r, &t);
         hr_record_commit(r, NOW);
-        assert_int_equal(hr_record_story(read, 1000, false, "j1", &s), -ENOENT); /* it runs */
+        assert_int_equal(hr_query_story(read, 1000, false, "j1", &s), -ENOENT); /* it runs */
         end(r, "j1", HR_CAUSE_OWN_LIMIT, NOW + 1000 * HR_USEC_PER_SEC);
         hr_record_commit(r, NOW);
         read_story("work", 1000, false, &s);
@@ -188,7 +189,7 @@ static void test_story(void **state HR_UNUSED)
         assert_true(s.row.censored);
         assert_int_equal(s.row.peak_bytes, 999 * HR_MIB);
         assert_int_equal(s.event_count, 2);
-        assert_true(s.point_count > 50 && s.point_count <= HR_RECORD_POINTS_MAX);
+        assert_true(s.point_count > 50 && s.point_count <= HR_CURVE_POINTS_MAX);
         assert_true(s.points[s.point_count - 1].time_usec > NOW + 950 * HR_USEC_PER_SEC); /* to its end */
         uint64_t most = 0;
         for (size_t i = 0; i < s.point_count; i++) {
@@ -197,15 +198,15 @@ static void test_story(void **state HR_UNUSED)
                 most = MAX(most, s.points[i].used_bytes);
         }
         assert_int_equal(most, 999 * HR_MIB);
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
         /* Somebody else sees nothing of it, root all. */
-        assert_int_equal(hr_record_story(read, 1001, false, "j1", &s), -ENOENT);
-        assert_int_equal(hr_record_story(read, 0, true, "j1", &s), 0);
-        hr_record_story_done(&s);
+        assert_int_equal(hr_query_story(read, 1001, false, "j1", &s), -ENOENT);
+        assert_int_equal(hr_query_story(read, 0, true, "j1", &s), 0);
+        hr_query_story_done(&s);
         assert_int_equal(count(1001, false, ""), 0);
         assert_int_equal(count(1000, false, "own_limit"), 1);
         assert_int_equal(count(0, true, "finished"), 0);
-        hr_record_reader_free(read);
+        hr_query_free(read);
         hr_record_free(r);
         assert_string_equal(said, "");
         /* Command lines stand in it. */
@@ -261,7 +262,7 @@ static void test_exit(
         void **state HR_UNUSED) /* before its end and after it; of others' jobs it is not heard */
 {
         struct hr_record *r = start_default();
-        struct hr_record_story s;
+        struct hr_query_story s;
         uint64_t now = realtime();
 
         begin(r, "j1", "early", 1000, false, now);
@@ -276,12 +277,12 @@ static void test_exit(
         read_story("early", 1000, false, &s);
         assert_int_equal(s.row.exit_status, 3);
         assert_string_equal(s.row.outcome, "failed");
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
         read_story("late", 1000, false, &s);
         assert_int_equal(s.row.exit_status, -1);
         assert_int_equal(s.row.signal, 15);
         assert_string_equal(s.row.outcome, "signal");
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
         hr_record_free(r);
 }
 
@@ -289,7 +290,7 @@ static void test_crash(
         void **state HR_UNUSED) /* the daemon is killed; one job ends meanwhile, one is adopted */
 {
         struct hr_record *r = start_default(), *after;
-        struct hr_record_story s;
+        struct hr_query_story s;
 
         begin(r, "j1", "gone", 1000, false, NOW);
         begin(r, "j2", "stays", 1000, false, NOW);
@@ -306,12 +307,12 @@ static void test_crash(
         assert_string_equal(s.row.outcome, "unseen");
         assert_string_equal(s.row.command, "python3 a.py");
         assert_true(s.row.censored);
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
         read_story("stays", 1000, false, &s);
         assert_string_equal(s.row.outcome, "ended");
         assert_string_equal(s.row.command, "python3 a.py");
         assert_int_equal(s.row.start_usec, NOW);
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
         assert_int_equal(count(0, true, ""), 2);
         hr_record_free(after);
         hr_record_free(r);
@@ -470,9 +471,45 @@ static void test_bounds(void **state HR_UNUSED)
         assert_int_equal(stat(path_of(HR_RECORD_FILE), &st), 0);
         assert_true(st.st_size < (off_t)(3 * HR_MIB / 2));
         assert_in_range(kept, 300, 3900);
-        struct hr_record_story s; /* the newest are there */
+        struct hr_query_story s; /* the newest are there */
         read_story("j4999", 0, true, &s);
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
+}
+
+static void test_pages(void **state HR_UNUSED) /* jobs that ended at one time are on one page: none is lost */
+{
+        static const uint64_t seconds[] = {1, 2, 2, 2, 2, 3};
+        struct hr_record *r = start_default();
+        struct hr_query_filter f = {.admin = true,
+                .until_usec = HR_USEC_NEVER,
+                .user = "",
+                .name = "",
+                .outcome = "",
+                .count_max = 2};
+        struct hr_query *read = reader();
+        size_t counts[4], pages = 0;
+        char job[16];
+
+        for (unsigned i = 0; i < ELEMENTSOF(seconds); i++) {
+                snprintf(job, sizeof(job), "j%u", i + 1);
+                whole(r, job, NOW + seconds[i] * HR_USEC_PER_SEC);
+        }
+        for (size_t n = 1; n > 0 && pages < ELEMENTSOF(counts); counts[pages++] = n) {
+                struct hr_query_row *rows = NULL;
+
+                assert_int_equal(hr_query_history(read, &f, &rows, &n), 0);
+                if (n > 0)
+                        f.until_usec = rows[n - 1].end_usec;
+                for (size_t i = 0; i < n; i++)
+                        hr_query_row_done(&rows[i]);
+                free(rows);
+        }
+        assert_int_equal(pages, 3);
+        assert_int_equal(counts[0], 5); /* the newest, and the four */
+        assert_int_equal(counts[1], 1);
+        assert_int_equal(counts[2], 0);
+        hr_query_free(read);
+        hr_record_free(r);
 }
 
 static void test_hostile(void **state HR_UNUSED)
@@ -485,7 +522,7 @@ static void test_hostile(void **state HR_UNUSED)
                 char job[16], *copies[3] = {strdup(texts[i]), strdup(texts[i]), strdup(texts[i])};
                 struct hr_birth b = {
                         .time_usec = NOW, .command = copies[0], .cgroup = copies[1], .unit = copies[2]};
-                struct hr_record_story s;
+                struct hr_query_story s;
 
                 snprintf(job, sizeof(job), "j%zu", i + 1);
                 memcpy(b.job, job, sizeof(b.job));
@@ -500,7 +537,7 @@ static void test_hostile(void **state HR_UNUSED)
                 EXPECT_STR(texts[i], s.row.command, texts[i]);
                 EXPECT_STR(texts[i], s.row.name, texts[i]);
                 EXPECT_STR(texts[i], s.row.reason, texts[i]);
-                hr_record_story_done(&s);
+                hr_query_story_done(&s);
                 for (size_t k = 0; k < ELEMENTSOF(copies); k++)
                         free(copies[k]);
         }
@@ -511,7 +548,7 @@ static void test_hostile(void **state HR_UNUSED)
 static void test_many_events(void **state HR_UNUSED) /* of one job: bounded, its end is kept */
 {
         struct hr_record *r = start_default();
-        struct hr_record_story s;
+        struct hr_query_story s;
 
         begin(r, "j1", "busy", 1000, false, NOW);
         for (unsigned i = 0; i < 1000; i++) {
@@ -524,15 +561,15 @@ static void test_many_events(void **state HR_UNUSED) /* of one job: bounded, its
         assert_in_range(s.event_count, 100, 300);
         assert_string_equal(s.events[s.event_count - 1].action, "end");
         assert_int_equal(s.row.left_out_count, 1001 - s.event_count);
-        hr_record_story_done(&s);
+        hr_query_story_done(&s);
         hr_record_free(r);
 }
 
 static void test_peaks(void **state HR_UNUSED)
 {
-        static struct hr_record_peak peaks[HR_RECORD_PEAKS_MAX];
+        static struct hr_query_peak peaks[HR_QUERY_PEAKS_MAX];
         struct hr_record *r = start_default();
-        struct hr_record_reader *read;
+        struct hr_query *read;
         size_t n = 0;
 
         whole(r, "j1", NOW);
@@ -543,17 +580,17 @@ static void test_peaks(void **state HR_UNUSED)
         begin(r, "j4", "work", 1000, false, NOW); /* it runs */
         hr_record_commit(r, NOW);
         read = reader();
-        assert_int_equal(hr_record_peaks(read, 1000, false, "work", true, peaks, &n), 0);
+        assert_int_equal(hr_query_peaks(read, 1000, false, "work", true, peaks, &n), 0);
         assert_int_equal(n, 2);
         assert_int_equal(peaks[0].peak_bytes, 300 * HR_MIB);
         assert_int_equal(peaks[0].is_lower_bound + peaks[1].is_lower_bound, 1);
-        assert_int_equal(hr_record_peaks(read, 1000, false, "python3 a.py", false, peaks, &n), 0);
+        assert_int_equal(hr_query_peaks(read, 1000, false, "python3 a.py", false, peaks, &n), 0);
         assert_int_equal(n, 2);
-        assert_int_equal(hr_record_peaks(read, 0, true, "python3 a.py", false, peaks, &n), 0);
+        assert_int_equal(hr_query_peaks(read, 0, true, "python3 a.py", false, peaks, &n), 0);
         assert_int_equal(n, 3);
-        assert_int_equal(hr_record_peaks(read, 1000, false, "python3 b.py", false, peaks, &n), 0);
+        assert_int_equal(hr_query_peaks(read, 1000, false, "python3 b.py", false, peaks, &n), 0);
         assert_int_equal(n, 0);
-        hr_record_reader_free(read);
+        hr_query_free(read);
         hr_record_free(r);
 }
 
@@ -572,6 +609,7 @@ int main(void)
                 TEST(test_nowhere),
                 TEST(test_full),
                 TEST(test_bounds),
+                TEST(test_pages),
                 TEST(test_hostile),
                 TEST(test_many_events),
                 TEST(test_peaks),

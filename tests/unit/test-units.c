@@ -413,6 +413,48 @@ static void check_name(void **state HR_UNUSED)
         }
 }
 
+static void HR_PRINTF(3, 4) format_text(char *buf, size_t size, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        hr_units_vformat_text(buf, size, format, ap);
+        va_end(ap);
+}
+
+static void cut_text(void **state HR_UNUSED)
+{
+        static const struct {
+                const char *name;
+                size_t size;
+                const char *text, *wanted;
+        } rows[] = {
+                {"fits", 20, "left at this pace", "left at this pace"},
+                {"just fits", 18, "left at this pace", "left at this pace"},
+                {"cut in a word", 17, "left at this pace", "left at this…"},
+                {"cut after a word", 16, "left at this pace", "left at this…"},
+                {"cut at a blank", 17, "left at this  pac", "left at this…"},
+                {"one long word", 12, "/a/very/long/path", "/a/very/…"},
+                {"a late long word", 12, "it /very/long/path", "it /very…"},
+                {"within a character", 12, "aaaaaaa\xe4\xb8\xad\xe4\xb8\xad", "aaaaaaa…"},
+                {"after a character", 14, "aaaaaaa\xe4\xb8\xad\xe4\xb8\xad\xe4\xb8\xad",
+                        "aaaaaaa\xe4\xb8\xad…"},
+                {"room for the dots alone", 4, "abcd", "…"},
+                {"no room for them", 3, "abcd", ""},
+                {"no room", 1, "abcd", ""},
+                {"nothing", 1, "", ""},
+        };
+        char buf[32];
+
+        TEST_ROWS(row, rows)
+        {
+                memset(buf, 'x', sizeof(buf));
+                format_text(buf, row->size, "%s", row->text);
+                EXPECT_STR(row->name, buf, row->wanted);
+                EXPECT_INT(row->name, buf[row->size], 'x');
+        }
+}
+
 static void escape(void **state HR_UNUSED)
 {
         static const struct {
@@ -508,6 +550,7 @@ int main(void)
                 cmocka_unit_test(round_trip),
                 cmocka_unit_test(parse_anything),
                 cmocka_unit_test(check_name),
+                cmocka_unit_test(cut_text),
                 cmocka_unit_test(escape),
                 cmocka_unit_test(signals),
         };
