@@ -79,6 +79,9 @@ enum hr_cause {
         HR_CAUSE_OWN_LIMIT,   /* the kernel, for the job's own limit */
         HR_CAUSE_HOST,        /* the kernel, for a limit above it or the host */
         HR_CAUSE_UNSEEN,      /* while no daemon ran */
+        /* What the record makes of UNKNOWN, by the word of the job's processes: */
+        HR_CAUSE_MEMORY_ERROR, /* by itself: one said that it ends by a MemoryError */
+        HR_CAUSE_ITSELF,       /* by itself: its first process would have said so, and did not */
         HR_CAUSE_COUNT,
 };
 
@@ -129,7 +132,8 @@ struct hr_point {
 enum hr_told_kind {
         HR_TOLD_EXIT,         /* its first process ended: exit_status, or signal */
         HR_TOLD_HOLDER,       /* what held the memory: text */
-        HR_TOLD_MEMORY_ERROR, /* it ends by an uncaught MemoryError: text, where */
+        HR_TOLD_MEMORY_ERROR, /* one of its processes ends by an uncaught MemoryError: text, where, or "" */
+        HR_TOLD_TELLS,        /* its first process will say that, where it comes to it */
 };
 struct hr_told {
         char job[HR_ID_MAX];

@@ -51,15 +51,45 @@ def record_by_itself(s):
 
 @scenario("cgroup", "process")
 def record_memory_error(s):
-    """`run --fuse`: what ends by its MemoryError is told from what fails."""
+    """`run --fuse`: what ends by its MemoryError says so, with its line; what fails otherwise under a fuse failed."""
     s.daemon()
     script = s.script("grow.py", GROW.format(count=60, pause=0.03))
     run = s.run(PYTHON, script, limit="100M", options=("--name", "fused", "--fuse"))
     same("status", run.wait(), 1)
     check("MemoryError", "MemoryError" in run.err(), run.err())
-    story = told(s, "fused", outcome="memory_error")
+    story = told(s, "fused", outcome="memory_error", memory_error_said=True, fuse_armed=True)
     check("a lower bound", story["peak_is_lower_bound"], story)
-    check_told(s, story, "MemoryError", "at least", "headroom run --limit 150M -- ")
+    check("its line", "MemoryError at grow.py line 4" in story["reason"], story)
+    check_told(s, story, "ended by a MemoryError", "Headroom's fuse refused", "at least", "headroom run --limit 150M -- ")
+    # A child of a shell: the shell's status is the job's.
+    run = s.run("sh", "-c", f"{PYTHON} {script}; exit 5", limit="100M", options=("--name", "below", "--fuse"))
+    same("status", run.wait(), 5)
+    told(s, "below", outcome="memory_error", memory_error_said=True, exit_status=5)
+    run = s.run(PYTHON, "-c", "import time; time.sleep(0.6); 1 / 0", options=("--name", "divides", "--fuse"))
+    same("status", run.wait(), 1)
+    told(s, "divides", outcome="failed", exit_status=1, fuse_armed=True)
+    # Without the hook it can't be known: taken for one, and said to be a guess.
+    run = s.run(PYTHON, script, limit="100M", options=("--name", "mute", "--fuse", "--no-python-hook"))
+    same("status", run.wait(), 1)
+    check_told(s, told(s, "mute", outcome="memory_error", memory_error_said=False), "most likely")
+
+
+@scenario("cgroup", "process")
+def record_memory_error_of_its_own(s):
+    """Under a limit that the user set himself it is one too, and not by our fuse; a lie counts for nothing."""
+    s.daemon()
+    code = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))\n"
+    script = s.script("own.py", code + GROW.format(count=100, pause=0))
+    run = s.run(PYTHON, script, limit="800M", options=("--name", "own"))
+    same("status", run.wait(), 1)
+    story = told(s, "own", outcome="memory_error", memory_error_said=True, fuse_armed=False)
+    check_told(s, story, "ended by a MemoryError", "It was not Headroom's fuse", "it said: MemoryError at own.py line 6")
+    check("more room does not help", not story["next"], story)
+    lie = ("import os, socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(os.environ['MEMORY_PRESSURE_WATCH'])\n"
+           "s.send(b'hello headroom/1\\nmemory-error 1 lie.py\\n')\ns.recv(100)\nsys.exit(int(sys.argv[1]))\n")
+    script = s.script("lie.py", lie)
+    same("status", s.run(PYTHON, script, "0", options=("--name", "liar")).wait(), 0)
+    check_told(s, told(s, "liar", outcome="finished", exit_status=0), "finished")
 
 
 @scenario("cgroup")
