@@ -127,8 +127,9 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
                 snprintf(buf, size, "No daemon watched it then, so its peak may have been higher.");
         else if (is(s, "ended"))
                 snprintf(buf, size,
-                        "By itself, or by somebody: it was started without a headroom run that waited "
-                        "for it, so its exit status is not known.");
+                        "By itself, or by somebody: its exit status is not known. The kernel tells that to "
+                        "its "
+                        "parent alone, which was no headroom run, or one that was killed.");
         else if (is(s, "failed"))
                 snprintf(buf, size, "By itself: no limit stopped it. Its own output says why.");
         else

@@ -94,14 +94,15 @@ struct hr_event {
         uint64_t used_bytes, limit_bytes;
         uint64_t deadline_usec; /* CLOCK_REALTIME, 0: none */
         char action[24];        /* "watch" "notice" "trim" "checkpoint" "freeze" "thaw" "fuse" "interrupt"
-                                   "terminate" "frozen" "kill" "limit" "hook" "end" "lost" ... */
+                                   "terminate" "frozen" "kill" "limit" "hook" "end" "exit" "lost" ... */
         char outcome[32]; /* "done" "started" "asked" "proven" "failed" "observed" "passed over" "refused" ...
                            */
         char reason[HR_REASON_MAX]; /* what happened, with numbers */
         char hint[120];             /* the exact command to answer with, or "" */
         bool has_run; /* a `headroom run` follows this job: the recorder needs not seek the owner's terminals
                        */
-        int32_t exit_status;        /* of "end" where known, else -1 */
+        int32_t exit_status;        /* of "end" and "exit" where known, else -1 */
+        int32_t exit_signal;        /* of the same: > 0: it ended by that */
         enum hr_cause cause;        /* of "end" */
         bool fused;                 /* of "end": allocations failed above a limit of their own */
         uint64_t kernel_peak_bytes; /* of "end": as the kernel counts, cache included; HR_BYTES_NONE: not

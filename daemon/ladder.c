@@ -667,6 +667,9 @@ static void send_end(struct hr_manager *m, struct hr_job *job, const char *outco
         if (job->kind != HR_KIND_PROCESS)
                 (void)hr_group_read_peak(&job->group, &e.kernel_peak_bytes); /* gone: our own samples do */
         e.cause = find_cause(job, e.kernel_peak_bytes);
+        if (job->leader_pidfd >= 0) /* not known: its parent may tell, or its unit */
+                (void)hr_process_ending(
+                        job->proc_path, job->leader_pidfd, job->card->leader, &e.exit_status, &e.exit_signal);
         snprintf(e.action, sizeof(e.action), "end");
         snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
         snprintf(e.reason, sizeof(e.reason), "%s", reason);
@@ -766,6 +769,46 @@ void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job)
         job->oom_kills_seen = MAX(job->oom_kills_seen, kills);
 }
 
+/* systemd is the parent of a service's processes, and tells how the main one ended. */
+static void ask_unit(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        const char *unit = job->card->unit;
+        size_t n = strlen(unit);
+
+        if (job->owned || job->kind == HR_KIND_PROCESS || n < 8 || strcmp(unit + n - 8, ".service") != 0)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_EXIT;
+        q.uid = job->uid;
+        snprintf(q.name, sizeof(q.name), "%s", job->card->name);
+        snprintf(q.placement.unit, sizeof(q.placement.unit), "%s", unit);
+        (void)hr_errands_ask(m, &q, job, NULL, NULL); /* its exit status stays unknown */
+}
+
+/* The job is gone, and ended before: for its record. */
+void hr_ladder_exit(struct hr_manager *m, const char *id, const struct hr_helper_answer *a)
+{
+        struct hr_event e = {.time_usec = hr_clock_realtime_usec(),
+                .uid = a->uid,
+                .has_run = true, /* of no interest on a terminal */
+                .limit_bytes = HR_BYTES_NONE,
+                .kernel_peak_bytes = HR_BYTES_NONE};
+
+        if (a->result < 0)
+                return; /* the unit is forgotten, or runs again */
+        e.exit_signal = WIFSIGNALED(a->result) ? WTERMSIG(a->result) : 0;
+        e.exit_status = e.exit_signal > 0 ? -1 : WEXITSTATUS(a->result);
+        snprintf(e.job, sizeof(e.job), "%s", id);
+        snprintf(e.name, sizeof(e.name), "%s", a->name);
+        snprintf(e.action, sizeof(e.action), "exit");
+        snprintf(e.outcome, sizeof(e.outcome), "done");
+        snprintf(e.reason, sizeof(e.reason), "its unit says that its first process ended %s %d",
+                e.exit_signal > 0 ? "by signal" : "with status",
+                e.exit_signal > 0 ? e.exit_signal : e.exit_status);
+        hr_exchange_event(m->exchange, &e);
+}
+
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -788,6 +831,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 tell_saved(m, job);
         }
         send_end(m, job, outcome, reason);
+        ask_unit(m, job);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {
                 memset(&q, 0, sizeof(q));

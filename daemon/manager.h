@@ -106,6 +106,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
 /* Puts off the looks that are due at jobs which can't have filled their room: one read for all of them. */
 void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
+/* Of a job that has ended: what its unit tells of that. */
+void hr_ladder_exit(struct hr_manager *m, const char *id, const struct hr_helper_answer *answer);
 /* Those of its group that are new; the first time, before it was ever looked at, none is. */
 void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,

@@ -825,49 +825,6 @@ static void end_unknown(struct hr_record *r, const struct hr_event *e)
         hr_record_birth(r, &b);
 }
 
-void hr_record_event(struct hr_record *r, const struct hr_event *e)
-{
-        bool last = strcmp(e->action, "end") == 0 || strcmp(e->action, "detach") == 0;
-        struct live **place, *l;
-
-        if (e->job[0] == '\0')
-                return;
-        if (last && !*find_live(r, e->job))
-                end_unknown(r, e);
-        place = find_live(r, e->job);
-        l = *place;
-        if (!l)
-                return;
-        if (strcmp(e->action, "detach") == 0 && strcmp(e->outcome, "done") != 0)
-                last = false;
-        if (strcmp(e->outcome, "observed") != 0)
-                l->furthest = MAX(l->furthest, e->stage);
-        if (!last && e->used_bytes > 0 && e->used_bytes != HR_BYTES_NONE) { /* of the end it tells the peak */
-                struct hr_point p = {.time_usec = e->time_usec,
-                        .used_bytes = e->used_bytes,
-                        .cache_bytes = l->point_count > 0 ? l->points[l->point_count - 1].cache_bytes : 0,
-                        .limit_bytes = e->limit_bytes};
-
-                add_point(l, &p);
-        }
-        insert_job(r, l, e->time_usec);
-        if (l->event_count < EVENTS_MAX || last) {
-                l->event_count++;
-                insert_event(r, l, e);
-        } else {
-                l->left_out_count++;
-        }
-        update_job(r, l, last ? e : NULL, e->time_usec);
-        if (!last)
-                return;
-        r->lost_count += !r->db;
-        r->ended_count++;
-        *place = l->next;
-        r->dirty_count -= l->dirty;
-        r->live_count--;
-        live_free(l);
-}
-
 /* Of a job that has ended a moment ago. */
 static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now_usec)
 {
@@ -924,6 +881,62 @@ static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now
         }
         sqlite3_bind_int64(s, 1, number);
         (void)step(r, s, now_usec);
+}
+
+void hr_record_event(struct hr_record *r, const struct hr_event *e)
+{
+        bool last = strcmp(e->action, "end") == 0 || strcmp(e->action, "detach") == 0;
+        struct live **place, *l;
+
+        if (e->job[0] == '\0')
+                return;
+        if (last && !*find_live(r, e->job))
+                end_unknown(r, e);
+        place = find_live(r, e->job);
+        l = *place;
+        if (!l && strcmp(e->action, "exit") == 0) {
+                struct hr_told t = {.kind = HR_TOLD_EXIT,
+                        .admin = true,
+                        .exit_status = e->exit_status,
+                        .signal = e->exit_signal};
+
+                memcpy(t.job, e->job, sizeof(t.job));
+                told_late(r, &t, e->time_usec);
+        }
+        if (!l)
+                return;
+        if (last && l->status < 0 && l->signal == 0) { /* its parent's word counts more */
+                l->status = e->exit_status;
+                l->signal = e->exit_signal;
+        }
+        if (strcmp(e->action, "detach") == 0 && strcmp(e->outcome, "done") != 0)
+                last = false;
+        if (strcmp(e->outcome, "observed") != 0)
+                l->furthest = MAX(l->furthest, e->stage);
+        if (!last && e->used_bytes > 0 && e->used_bytes != HR_BYTES_NONE) { /* of the end it tells the peak */
+                struct hr_point p = {.time_usec = e->time_usec,
+                        .used_bytes = e->used_bytes,
+                        .cache_bytes = l->point_count > 0 ? l->points[l->point_count - 1].cache_bytes : 0,
+                        .limit_bytes = e->limit_bytes};
+
+                add_point(l, &p);
+        }
+        insert_job(r, l, e->time_usec);
+        if (l->event_count < EVENTS_MAX || last) {
+                l->event_count++;
+                insert_event(r, l, e);
+        } else {
+                l->left_out_count++;
+        }
+        update_job(r, l, last ? e : NULL, e->time_usec);
+        if (!last)
+                return;
+        r->lost_count += !r->db;
+        r->ended_count++;
+        *place = l->next;
+        r->dirty_count -= l->dirty;
+        r->live_count--;
+        live_free(l);
 }
 
 void hr_record_told(struct hr_record *r, const struct hr_told *t)

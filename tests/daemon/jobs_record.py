@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import subprocess
 
 from jobs_kit import MIB, NOBODY, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
 
@@ -137,7 +138,7 @@ def record_own_limit(s):
 
 @scenario("cgroup", "process")
 def record_unseen(s):
-    """A job that ends while no daemon runs is on record; so is one that a killed daemon left, and it goes on."""
+    """A job that ends while no daemon runs is on record, and its keeper tells how; one that lives goes on."""
     daemon = s.daemon()
     one = s.run("sleep", "60", options=("--name", "gone", "--detach"))
     two = s.run("sleep", "60", options=("--name", "stays"))
@@ -149,7 +150,7 @@ def record_unseen(s):
     os.kill(pid, signal.SIGKILL)
     wait_until("it is gone", lambda: not is_alive(pid))
     s.daemon()
-    story = told(s, "gone", outcome="unseen")
+    story = told(s, "gone", outcome="signal", signal=9)
     check("a lower bound", story["peak_is_lower_bound"], story)
     same("its command", story["command"], "sleep 60")
     check("said", "while headroomd was down" in s.must("why", "gone"), story)
@@ -157,6 +158,55 @@ def record_unseen(s):
     two.wait()
     story = told(s, "stays", outcome="signal", signal=15)
     same("adopted once", [e["outcome"] for e in story["events"] if e["action"] == "watch"], ["started", "adopted"])
+
+
+@scenario("cgroup", "process")
+def record_detached(s):
+    """How a detached job ended is told by its keeper, which keeps nothing else of it; without a keeper nobody knows."""
+    s.daemon()
+    job = s.must("run", "--detach", "--name", "three", "--", "sh", "-c", "sleep 0.3; exit 3").strip()
+    told(s, "three", outcome="failed", exit_status=3)
+    s.must("run", "--detach", "--name", "shot", "--", "sleep", "60")
+    leader = s.status("shot")["leader_pid"]
+    keeper = int(read_text(f"/proc/{leader}/stat").rpartition(")")[2].split()[1])
+    same("its name", read_text(f"/proc/{keeper}/comm").strip(), "headroom-keeper")
+    same("its descriptors", sorted(os.readlink(f"/proc/{keeper}/fd/{fd}") for fd in os.listdir(f"/proc/{keeper}/fd")),
+         ["/dev/null"] * 3)
+    same("its directory", os.readlink(f"/proc/{keeper}/cwd"), "/")
+    same("its session", os.getsid(keeper), keeper)
+    os.kill(leader, signal.SIGTERM)
+    check_told(s, told(s, "shot", outcome="signal", signal=15), "somebody's signal 15 (SIGTERM)")
+    wait_until("the keeper has ended", lambda: not is_alive(keeper))
+    s.must("run", "--detach", "--name", "orphan", "--", "sleep", "1")
+    leader = s.status("orphan")["leader_pid"]
+    os.kill(int(read_text(f"/proc/{leader}/stat").rpartition(")")[2].split()[1]), signal.SIGTERM)
+    wait_until("the orphan is on record", lambda: s.client("why", "orphan", "--json")[0] == 0 and not s.status("orphan"))
+    story = json.loads(s.must("why", "orphan", "--json"))[0]
+    if story["exit_status"] is None:  # else the kernel has told its pidfd, see record_attached
+        check_told(s, told(s, "orphan", outcome="ended"), "ended, nobody told how", "is not known")
+    else:
+        same("by the kernel", (story["outcome"], story["exit_status"]), ("finished", 0))
+    status, _, err = s.client("run", "--detach", "--", "/nowhere/program")
+    check("what can't be started", status == 127 and "not found" in err, (status, err))
+    check("ids", job.startswith("j"), job)
+
+
+@scenario("cgroup", "process")
+def record_attached(s):
+    """Of a process that was attached the kernel tells how it ended: from Linux 6.15 on, before that while it is a zombie."""
+    s.daemon()
+    for name, end, wanted in (("three", "exit 3", {"outcome": "failed", "exit_status": 3}),
+                              ("good", "exit 0", {"outcome": "finished", "exit_status": 0}),
+                              ("shot", "kill -TERM $$", {"outcome": "signal", "signal": 15})):
+        # Nobody waits for it before all is told.
+        process = s.popen(["sh", "-c", f"sleep 0.6; {end}"])
+        s.must("attach", str(process.pid), "--name", name)
+        told(s, name, **wanted)
+    if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 15):
+        return
+    process = s.popen(["sh", "-c", "(sleep 0.6; exit 4) & echo $!; wait $!; sleep 1"], stdout=subprocess.PIPE, text=True)
+    s.must("attach", process.stdout.readline().strip(), "--name", "reaped")
+    told(s, "reaped", outcome="failed", exit_status=4)
 
 
 @scenario("cgroup")
