@@ -79,6 +79,7 @@ enum hr_cause {
         HR_CAUSE_OWN_LIMIT,   /* the kernel, for the job's own limit */
         HR_CAUSE_HOST,        /* the kernel, for a limit above it or the host */
         HR_CAUSE_UNSEEN,      /* while no daemon ran */
+        HR_CAUSE_BELOW, /* a tree, below whose cgroup the kernel killed something: if it got SIGKILL, it */
         /* What the record makes of UNKNOWN, by the word of the job's processes: */
         HR_CAUSE_MEMORY_ERROR, /* by itself: one said that it ends by a MemoryError */
         HR_CAUSE_ITSELF,       /* by itself: its first process would have said so, and did not */

@@ -354,6 +354,7 @@ static int perform(struct helper *h, struct hr_helper_request *q, struct hr_help
                 return do_file(q, a);
         case HR_HELPER_EXIT:
                 a->uid = q->uid;
+                memcpy(a->id, q->id, sizeof(a->id));
                 memcpy(a->name, q->name, sizeof(a->name));
                 return hr_unit_ending(h->user_daemon, q->placement.unit);
         case HR_HELPER_NEXT_ID:

@@ -79,7 +79,7 @@ struct hr_helper_answer {
         struct hr_placement placement; /* PLACE */
         uid_t uid;                     /* WHO, EXIT: as asked */
         gid_t gid;
-        char name[HR_NAME_MAX];                     /* EXIT: as asked */
+        char id[HR_ID_MAX], name[HR_NAME_MAX];      /* EXIT: as asked */
         char user[HR_NAME_MAX], group[HR_NAME_MAX]; /* WHO, PLACE: a number where there is no name */
         char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
                                  */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -708,6 +709,8 @@ const char *hr_record_outcome(enum hr_cause cause, bool fused, int status, int s
         }
         if (said || (cause == HR_CAUSE_UNKNOWN && fused && status == 1))
                 return "memory_error";
+        if (cause == HR_CAUSE_BELOW && signal == SIGKILL)
+                return "host_full";
         if (signal > 0)
                 return "signal";
         *ret_censored = cause == HR_CAUSE_UNSEEN && status < 0;
@@ -726,7 +729,9 @@ static void describe_reason(char *buf, size_t size, const char *reason, bool err
 static enum hr_cause refine(const struct live *l, const struct hr_event *e, bool *ret_error)
 {
         *ret_error = l->error_usec > 0 && e->time_usec <= l->error_usec + ERROR_FRESH_USEC;
-        if (e->cause != HR_CAUSE_UNKNOWN)
+        if (e->cause != HR_CAUSE_UNKNOWN && e->cause != HR_CAUSE_BELOW)
+                return e->cause;
+        if (e->cause == HR_CAUSE_BELOW && !*ret_error)
                 return e->cause;
         return *ret_error ? HR_CAUSE_MEMORY_ERROR : l->tells ? HR_CAUSE_ITSELF : HR_CAUSE_UNKNOWN;
 }
@@ -853,7 +858,7 @@ static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now
                         bool known = sqlite3_column_type(s, 5) != SQLITE_NULL;
                         status = known ? sqlite3_column_int(s, 5) : -1;
                         number_of_signal = sqlite3_column_int(s, 6);
-                        if (cause == HR_CAUSE_UNKNOWN || cause == HR_CAUSE_ITSELF)
+                        if (cause == HR_CAUSE_UNKNOWN || cause == HR_CAUSE_ITSELF || cause == HR_CAUSE_BELOW)
                                 cause = HR_CAUSE_MEMORY_ERROR;
                 }
                 describe_reason(reason, sizeof(reason), said ? said : "", error, t->text);

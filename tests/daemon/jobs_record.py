@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 
-from jobs_kit import MIB, NOBODY, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
+from jobs_kit import MEMORY, MIB, NOBODY, PATIENCE, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
 
 GROW = "import time\nkeep = []\nfor i in range({count}):\n    keep.append(bytearray(5 << 20))\n    time.sleep({pause})\n"
 
@@ -207,6 +207,28 @@ def record_attached(s):
     process = s.popen(["sh", "-c", "(sleep 0.6; exit 4) & echo $!; wait $!; sleep 1"], stdout=subprocess.PIPE, text=True)
     s.must("attach", process.stdout.readline().strip(), "--name", "reaped")
     told(s, "reaped", outcome="failed", exit_status=4)
+
+
+@scenario("cgroup")
+def record_killed_below(s):
+    """A process tree that the kernel kills for the limit of the cgroup that it is in is told from somebody's kill -9."""
+    s.daemon()
+    group = s.make_group("below")
+    with open(MEMORY + group + ("/memory.max" if VERSION == 2 else "/memory.limit_in_bytes"), "w", encoding="ascii") as out:
+        out.write(str(60 * MIB))
+    script = s.script("wait.py", "import sys\nsys.stdin.readline()\nx = bytearray(b'x') * (int(sys.argv[1]) << 20)\n"
+                                 "sys.stdin.readline()\n")
+    for name, mib, outcome in (("full", 100, "host_full"), ("shot", 10, "signal")):
+        process = s.popen([PYTHON, script, str(mib)], group=group, stdin=subprocess.PIPE)
+        s.must("attach", str(process.pid), "--name", name, "--policy", "observe")
+        same("a tree", s.status(name)["kind"], "process")
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        if outcome == "signal":
+            process.kill()
+        same("killed", process.wait(PATIENCE), -signal.SIGKILL)
+        told(s, name, outcome=outcome)
+    check_told(s, told(s, "full", outcome="host_full"), "killed by the kernel", "OOM killer struck in its cgroup")
 
 
 @scenario("cgroup")

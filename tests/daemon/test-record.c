@@ -242,6 +242,9 @@ static void test_outcome(void **state HR_UNUSED)
                 {"our kill", HR_CAUSE_KILLED, false, -1, 9, "killed", true},
                 {"own limit", HR_CAUSE_OWN_LIMIT, false, -1, 9, "own_limit", true},
                 {"host", HR_CAUSE_HOST, false, -1, 9, "host_full", true},
+                {"a tree, and the kernel killed there", HR_CAUSE_BELOW, false, -1, 9, "host_full", true},
+                {"a tree, and another was killed", HR_CAUSE_BELOW, false, -1, 15, "signal", true},
+                {"a tree, and a child was killed", HR_CAUSE_BELOW, false, 3, 0, "failed", false},
                 {"unseen", HR_CAUSE_UNSEEN, false, -1, 0, "unseen", true},
         };
 
