@@ -571,15 +571,17 @@ static int read_record(sd_bus_message *m, void *row)
         struct hr_call_record *c = row;
         uint32_t uid;
         int64_t number;
-        int censored, r;
+        int censored, fused, said, r;
 
         r = sd_bus_message_read(m, HR_BUS_RECORD_STRUCT, &c->job, &c->name, &c->command, &c->user, &uid,
                 &c->kind, &c->cgroup, &c->unit, &c->policy, &c->start_usec, &c->end_usec, &c->limit_bytes,
                 &c->peak_bytes, &censored, &c->peak_source, &c->outcome, &c->exit_status, &number, &c->reason,
-                &c->held_by, &c->stage, &c->left_out_count);
+                &c->held_by, &c->stage, &c->left_out_count, &fused, &said);
         if (r > 0) {
                 c->uid = uid;
                 c->censored = censored;
+                c->fused = fused;
+                c->said_error = said;
                 c->signal = (uint64_t)number;
         }
         return r;

@@ -77,7 +77,9 @@ struct hr_call_record { /* of an ended job; signal 0: none; exit_status -1: not 
                 *reason, *held_by, *stage;
         uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, signal, left_out_count;
         int64_t exit_status;
-        bool censored; /* peak_bytes is a lower bound */
+        bool censored;   /* peak_bytes is a lower bound */
+        bool fused;      /* Headroom's fuse was armed at its end */
+        bool said_error; /* one of its processes said that it ends by a MemoryError */
 };
 
 struct hr_call_point {

@@ -121,6 +121,8 @@ static const struct hr_field history_fields[] = {
         {"command", NULL, NULL, HR_TYPE_TEXT, RECORD(command), 0},
         {"reason", NULL, NULL, HR_TYPE_TEXT, RECORD(reason), 0},
         {"held_by", NULL, NULL, HR_TYPE_TEXT, RECORD(held_by), 0},
+        {"fuse_armed", NULL, NULL, HR_TYPE_FLAG, RECORD(fused), 0},
+        {"memory_error_said", NULL, NULL, HR_TYPE_FLAG, RECORD(said_error), 0},
         {NULL, "HOW", NULL, HR_TYPE_CHARS, offsetof(struct history_row, how), HR_WIDE},
 };
 static const struct hr_table history_table = {

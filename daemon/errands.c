@@ -173,6 +173,8 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                         hr_images_probed(m, a);
                 else if (a->op == HR_HELPER_RESTORE)
                         hr_verbs_restored(m, p.command, a);
+                else if (a->op == HR_HELPER_EXIT)
+                        hr_ladder_exit(m, a);
                 else if (job)
                         job_answered(m, job, &p, a);
                 else if (a->op == HR_HELPER_PLACE && p.command)

@@ -124,7 +124,9 @@ struct hr_job {
         struct hr_command *limiting; /* a limit asked for while the helper sets another; NULL: none */
         struct hr_command *leaving;  /* detach, answered once it is thawed; NULL: none */
 
-        uint64_t oom_kills_seen; /* of its group's, since before it was watched */
+        char *outer;              /* of a tree: the cgroup that it is in; owned; NULL: none, or not known */
+        uint64_t outer_oom_kills; /* that the kernel counted there before it was watched */
+        uint64_t oom_kills_seen;  /* of its group's, since before it was watched */
         uint64_t oom_kills;
 };
 

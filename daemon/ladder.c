@@ -659,7 +659,7 @@ void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_us
 /* ---- the end ---- */
 
 /* Whose limit was it? At its own the group's peak stands within a page or so of it. */
-static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_bytes)
+static enum hr_cause find_cause(struct hr_manager *m, const struct hr_job *job, uint64_t kernel_peak_bytes)
 {
         uint64_t limit = job->own_limit_bytes, peak = job->peak_bytes;
 
@@ -672,7 +672,9 @@ static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_b
                 return HR_CAUSE_UNSEEN;
         if (job->state.phase == HR_PHASE_KILL || job->ask == HR_ASK_KILL)
                 return HR_CAUSE_KILLED;
-        return job->state.interrupted ? HR_CAUSE_INTERRUPTED : HR_CAUSE_UNKNOWN;
+        if (job->state.interrupted)
+                return HR_CAUSE_INTERRUPTED;
+        return hr_shared_oom_kills(m, job) > 0 ? HR_CAUSE_BELOW : HR_CAUSE_UNKNOWN;
 }
 
 /* Its last event, with what its record needs. */
@@ -685,11 +687,15 @@ static void send_end(struct hr_manager *m, struct hr_job *job, const char *outco
         e.kernel_peak_bytes = HR_BYTES_NONE;
         if (job->kind != HR_KIND_PROCESS)
                 (void)hr_group_read_peak(&job->group, &e.kernel_peak_bytes); /* gone: our own samples do */
-        e.cause = find_cause(job, e.kernel_peak_bytes);
+        e.cause = find_cause(m, job, e.kernel_peak_bytes);
+        if (job->leader_pidfd >= 0) /* not known: its parent may tell, or its unit */
+                (void)hr_process_ending(
+                        job->proc_path, job->leader_pidfd, job->card->leader, &e.exit_status, &e.exit_signal);
         hr_exchange_event(m->exchange, &e);
 }
 
-static void describe_end(const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
+static void describe_end(
+        struct hr_manager *m, const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
 {
         char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX];
         hr_units_format_bytes(used, job->peak_bytes);
@@ -709,8 +715,14 @@ static void describe_end(const struct hr_job *job, char *buf, size_t size, const
                 *ret_outcome = "unseen";
                 snprintf(
                         buf, size, "ended while headroomd was down; peak at least %s, limit %s", used, limit);
+        } else if (hr_shared_oom_kills(m, job) > 0) {
+                snprintf(buf, size,
+                        "ended, not by Headroom; the kernel's OOM killer struck in its cgroup meanwhile; "
+                        "peak %s, "
+                        "limit %s",
+                        used, limit);
         } else {
-                snprintf(buf, size, "ended by itself; peak %s, limit %s", used, limit);
+                snprintf(buf, size, "ended, not by Headroom; peak %s, limit %s", used, limit);
         }
 }
 
@@ -779,6 +791,47 @@ void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job)
         job->oom_kills_seen = MAX(job->oom_kills_seen, kills);
 }
 
+/* systemd is the parent of a service's processes, and tells how the main one ended. */
+static void ask_unit(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        const char *unit = job->card->unit;
+        size_t n = strlen(unit);
+
+        if (job->owned || job->kind == HR_KIND_PROCESS || n < 8 || strcmp(unit + n - 8, ".service") != 0)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_EXIT;
+        q.uid = job->uid;
+        memcpy(q.id, job->id, sizeof(q.id));
+        snprintf(q.name, sizeof(q.name), "%s", job->card->name);
+        snprintf(q.placement.unit, sizeof(q.placement.unit), "%s", unit);
+        (void)hr_errands_ask(m, &q, NULL, NULL, NULL); /* busy: its exit status stays unknown */
+}
+
+/* The job is gone, and ended before: for its record. */
+void hr_ladder_exit(struct hr_manager *m, const struct hr_helper_answer *a)
+{
+        struct hr_event e = {.time_usec = hr_clock_realtime_usec(),
+                .uid = a->uid,
+                .has_run = true, /* of no interest on a terminal */
+                .limit_bytes = HR_BYTES_NONE,
+                .kernel_peak_bytes = HR_BYTES_NONE};
+
+        if (a->result < 0)
+                return; /* the unit is forgotten, or runs again */
+        e.exit_signal = WIFSIGNALED(a->result) ? WTERMSIG(a->result) : 0;
+        e.exit_status = e.exit_signal > 0 ? -1 : WEXITSTATUS(a->result);
+        memcpy(e.job, a->id, sizeof(e.job));
+        memcpy(e.name, a->name, sizeof(e.name));
+        snprintf(e.action, sizeof(e.action), "exit");
+        snprintf(e.outcome, sizeof(e.outcome), "done");
+        snprintf(e.reason, sizeof(e.reason), "its unit says that its first process ended %s %d",
+                e.exit_signal > 0 ? "by signal" : "with status",
+                e.exit_signal > 0 ? e.exit_signal : e.exit_status);
+        hr_exchange_event(m->exchange, &e);
+}
+
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -792,7 +845,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         else
                 job->oom_kills = MAX(job->oom_kills, job->wire.oom_kill_count);
         hr_ladder_count_oom_kills(m, job);
-        describe_end(job, reason, sizeof(reason), &outcome);
+        describe_end(m, job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
         bool ended_by_us = job->state.interrupted || job->state.image;
@@ -801,6 +854,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 tell_saved(m, job);
         }
         send_end(m, job, outcome, reason);
+        ask_unit(m, job);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {
                 memset(&q, 0, sizeof(q));

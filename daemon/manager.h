@@ -109,6 +109,8 @@ void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_us
 /* Puts off the looks that are due at jobs which can't have filled their room: one read for all of them. */
 void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
+/* Of a job that has ended: what its unit tells of that. */
+void hr_ladder_exit(struct hr_manager *m, const struct hr_helper_answer *answer);
 /* Those of its group that are new; the first time, before it was ever looked at, none is. */
 void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
@@ -199,6 +201,9 @@ void hr_consult_heard(struct hr_manager *m, const struct hr_reply *reply);
 void hr_shared_attach(struct hr_manager *m, struct hr_job *job);
 void hr_shared_refresh(struct hr_manager *m, struct hr_job *job); /* again, if a limit has come above it */
 void hr_shared_detach(struct hr_manager *m, struct hr_job *job);
+/* Processes that the kernel's OOM killer struck since a tree is watched, in the cgroup that it is in: its
+ * own, or others. 0: none, or not known. */
+uint64_t hr_shared_oom_kills(struct hr_manager *m, const struct hr_job *job);
 void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec);
 
 /* verbs.c: what peers ask for, and what the helper answers to that */

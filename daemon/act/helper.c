@@ -357,6 +357,11 @@ static int perform(struct helper *h, struct hr_helper_request *q, struct hr_help
                 return do_map(h, q, a);
         case HR_HELPER_FILE:
                 return do_file(q, a);
+        case HR_HELPER_EXIT:
+                a->uid = q->uid;
+                memcpy(a->id, q->id, sizeof(a->id));
+                memcpy(a->name, q->name, sizeof(a->name));
+                return hr_unit_ending(h->user_daemon, q->placement.unit);
         case HR_HELPER_NEXT_ID:
                 return do_next_id(h, q);
         case HR_HELPER_DUMP:

@@ -27,6 +27,8 @@ enum hr_helper_op {
         HR_HELPER_FILE,    /* when `path` was written last and how large it is, as the owner sees it */
         HR_HELPER_WHO,  /* the names of uid and gid, the cgroup of pid: a directory on the network may let it
                            wait */
+        HR_HELPER_EXIT, /* how the main process of placement.unit ended: systemd is given two seconds to
+                           notice */
         HR_HELPER_CRIU, /* does `criu check` say good: of image.program */
         HR_HELPER_DUMP, /* CRIU's image of a job that stands still; with `waits` what became of one that is
                            under way */
@@ -75,13 +77,14 @@ struct hr_helper_request {
 struct hr_helper_answer {
         uint64_t token;
         enum hr_helper_op op;
-        int result;         /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; >= 0: its wait status */
-        uint64_t bytes;     /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
+        int result;     /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; HOOK, EXIT: >= 0: a wait status */
+        uint64_t bytes; /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
         uint64_t time_usec; /* FILE: its mtime, CLOCK_REALTIME */
         char text[200];
         struct hr_placement placement; /* PLACE */
-        uid_t uid;                     /* WHO: as asked */
+        uid_t uid;                     /* WHO, EXIT: as asked */
         gid_t gid;
+        char id[HR_ID_MAX], name[HR_NAME_MAX];      /* EXIT: as asked */
         char user[HR_NAME_MAX], group[HR_NAME_MAX]; /* WHO, PLACE: a number where there is no name */
         char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
                                  */

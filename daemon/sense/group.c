@@ -298,6 +298,14 @@ int hr_group_read_oom_kills(struct hr_group *g, uint64_t *ret)
         return g->ops->read_oom_kills(g, ret);
 }
 
+int hr_group_read_oom_kills_at(const struct hr_hierarchy *h, const char *path, uint64_t *ret)
+{
+        HR_CLEANUP(group_closep) struct hr_group g = HR_GROUP_INIT;
+        int r = open_directory(h, path, &g);
+
+        return r != 0 ? r : g.ops->read_oom_kills(&g, ret);
+}
+
 int hr_group_read_populated(struct hr_group *g, bool *ret)
 {
         return g->ops->read_populated(g, ret);

@@ -81,6 +81,8 @@ int hr_group_read_high(struct hr_group *g, uint64_t *ret_bytes);
 int hr_group_read_peak(struct hr_group *g, uint64_t *ret_bytes);
 /* Kernel OOM kills counted in the group (v2 memory.events oom_kill, v1 memory.oom_control). -ENODATA. */
 int hr_group_read_oom_kills(struct hr_group *g, uint64_t *ret);
+/* The same of any path, as hr_group_read_limits_at. */
+int hr_group_read_oom_kills_at(const struct hr_hierarchy *h, const char *path, uint64_t *ret);
 /* Does any process live in it or below: v2 cgroup.events, v1 cgroup.procs of it and of what is below. */
 int hr_group_read_populated(struct hr_group *g, bool *ret);
 /* HR_SENSE_GONE if another cgroup now stands at the path, or none. */

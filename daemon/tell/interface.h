@@ -97,8 +97,9 @@
 
 /* job, name, command, user, uid, kind, cgroup, unit, policy, start, end, limit, peak, peak_is_lower_bound,
  * peak_source, outcome, exit_status (-1: not known), signal (0: none), reason, held_by, stage (the furthest),
- * events_left_out. What each word may be: tell/record.h */
-#define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssst"
+ * events_left_out, fused (Headroom's fuse was armed), said_memory_error (by one of its processes). What each
+ * word may be: tell/record.h */
+#define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssstbb"
 #define HR_BUS_RECORD_STRUCT "(" HR_BUS_RECORD_FIELDS ")"
 #define HR_BUS_HISTORY_MAX 2000 /* about 1 MB; a page more costs six changes of thread and process */
 

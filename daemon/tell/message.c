@@ -327,7 +327,7 @@ static int append_record(sd_bus_message *reply, const struct hr_query_row *row)
                         (uint32_t)row->uid, row->kind, text[3], text[4], row->policy, row->start_usec,
                         row->end_usec, row->limit_bytes, row->peak_bytes, (int)row->censored,
                         row->peak_source, row->outcome, row->exit_status, row->signal, text[5], text[6],
-                        row->stage, row->left_out_count);
+                        row->stage, row->left_out_count, (int)row->fused, (int)row->said_error);
         for (size_t i = 0; i < ELEMENTSOF(owned); i++)
                 free(owned[i]);
         return r;

@@ -24,7 +24,8 @@ struct hr_query {
 #define ROW_COLUMNS                                                                                         \
         "job,name,command,user,kind,cgroup,unit,policy,peak_source,outcome,reason,held_by,stage,uid,start_" \
         "usec,"                                                                                             \
-        "end_usec,limit_bytes,peak_bytes,events_left_out,exit_status,signal,censored"
+        "end_usec,limit_bytes,peak_bytes,events_left_out,exit_status,signal,censored,fused,cause"
+#define ROW_COLUMN_COUNT 24
 #define END_COLUMN 15
 
 static void close_database(struct hr_query *q)
@@ -131,6 +132,8 @@ static int read_row(sqlite3_stmt *s, struct hr_query_row *row)
         at++;
         row->signal = sqlite3_column_int64(s, at++);
         row->censored = sqlite3_column_int(s, at++) != 0;
+        row->fused = sqlite3_column_int(s, at++) != 0;
+        row->said_error = sqlite3_column_int(s, at++) == HR_CAUSE_MEMORY_ERROR;
         return 0;
 }
 
@@ -269,9 +272,9 @@ int hr_query_story(struct hr_query *q, uid_t uid, bool admin, const char *word, 
         code = sqlite3_step(s);
         if (code == SQLITE_ROW) {
                 error = read_row(s, &story.row);
-                number = sqlite3_column_int64(s, 22);
-                story.point_count = hr_curve_decode(
-                        sqlite3_column_blob(s, 23), (size_t)sqlite3_column_bytes(s, 23), story.points);
+                number = sqlite3_column_int64(s, ROW_COLUMN_COUNT);
+                story.point_count = hr_curve_decode(sqlite3_column_blob(s, ROW_COLUMN_COUNT + 1),
+                        (size_t)sqlite3_column_bytes(s, ROW_COLUMN_COUNT + 1), story.points);
         }
         sqlite3_finalize(s);
         if (code != SQLITE_ROW)

@@ -13,6 +13,8 @@ struct hr_query_row {
         uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, left_out_count;
         int64_t exit_status, signal; /* -1, 0: not known, none */
         bool censored;
+        bool fused;      /* a fuse of Headroom's was armed at its end */
+        bool said_error; /* one of its processes said that it ends by a MemoryError */
 };
 void hr_query_row_done(struct hr_query_row *row);
 

@@ -378,7 +378,7 @@ static int append_record(sd_bus_message *m)
                 "python3 '<script>alert(1)</script>.py'", "ana", (uint32_t)1000, "cgroup2", "/a", "",
                 "observe", (uint64_t)1700000000000000, (uint64_t)1700000600000000, (uint64_t)400 << 20,
                 (uint64_t)399 << 20, 1, "kernel", "own_limit", (int64_t)-1, (int64_t)9,
-                "\"><img src=x onerror=y>\033[31m", "frames & <b> holds 390 MiB", "trim", (uint64_t)0);
+                "\"><img src=x onerror=y>\033[31m", "frames & <b> holds 390 MiB", "trim", (uint64_t)0, 0, 0);
 }
 
 static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
