@@ -77,8 +77,9 @@ $(B)/headroom: $(CLIENT_O)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSTEMD_LIBS) $(INIH_LIBS) $(NCURSES_LIBS) $(LDLIBS)
 
-# The pure part of the client that a test is about.
+# The pure parts of the client that tests are about.
 $(B)/tests/unit/test-topview: $(call objects,client/topview.c client/text.c)
+$(B)/tests/unit/test-text: $(call objects,client/text.c)
 
 $(B)/tests/%: $(B)/tests/%.o $(INNER_O)
 	@echo "  LINK  $@"

@@ -176,7 +176,7 @@ int hr_call_events(struct hr_call *call, struct hr_call_list *ret); /* all that 
 /* Of ended jobs. HR_EXIT_NO_JOB: none is on record. History gives at most HR_CALL_HISTORY_PAGE, the newest
  * first.
  */
-#define HR_CALL_HISTORY_PAGE 500
+#define HR_CALL_HISTORY_PAGE 2000
 int hr_call_story(struct hr_call *call, const char *job, struct hr_call_story *ret);
 int hr_call_history(struct hr_call *call, const struct hr_call_filter *filter, struct hr_call_list *ret);
 int hr_call_advise(struct hr_call *call, const char *name, const char *command, struct hr_call_advice *ret);

@@ -22,7 +22,7 @@
 #include "think/units.h"
 #include "think/words.h"
 
-#define SHOWN_MAX 100000 /* of one answer; a page of 500 after the other */
+#define SHOWN_MAX 100000 /* of one answer; page by page */
 
 /* ---- times ---- */
 
@@ -178,7 +178,7 @@ static int check_outcome(const char *word)
         return HR_EXIT_USAGE;
 }
 
-#define PAGES_MAX (SHOWN_MAX / 500)
+#define PAGES_MAX (SHOWN_MAX / HR_CALL_HISTORY_PAGE)
 
 static int show_history(
         const struct hr_options *o, const struct hr_call_list *pages, size_t page_count, size_t count)

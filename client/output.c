@@ -295,16 +295,18 @@ static const void *row_at(const struct hr_table *table, const void *rows, size_t
 
 static void write_object(const struct hr_table *table, const void *row)
 {
-        const char *separator = "{";
+        const char *separator = "{\"";
 
         for (size_t i = 0; i < table->field_count; i++) {
                 const struct hr_field *field = &table->fields[i];
 
                 if (!field->key)
                         continue;
-                printf("%s\"%s\": ", separator, field->key);
+                fputs(separator, stdout);
+                fputs(field->key, stdout);
+                fputs("\": ", stdout);
                 write_json_value(stdout, field, row);
-                separator = ", ";
+                separator = ", \"";
         }
         putchar('}');
 }

@@ -42,17 +42,30 @@ static bool is_control(const char *s)
         return u[0] < 0x20 || u[0] == 0x7f || (u[0] == 0xc2 && u[1] < 0xa0);
 }
 
+/* How many bytes go out as they are: characters that are no controls, and none of these two. */
+static size_t plain(const char *text, char one, char other)
+{
+        const char *t = text;
+
+        for (size_t n; *t && *t != one && *t != other && !is_control(t) && (n = character(t)) > 0;)
+                t += n;
+        return (size_t)(t - text);
+}
+
 void hr_text_write_escaped(FILE *f, const char *text, bool keep_newlines)
 {
-        while (*text) {
-                size_t n = character(text);
+        for (;;) {
+                size_t n = plain(text, '\0', '\0');
 
-                if (n > 0 && (!is_control(text) || (keep_newlines && *text == '\n'))) {
-                        fwrite(text, 1, n, f);
-                        text += n;
+                fwrite(text, 1, n, f);
+                text += n;
+                if (!*text)
+                        return;
+                if (keep_newlines && *text == '\n') {
+                        fputc(*text++, f);
                         continue;
                 }
-                for (n = MAX(n, 1U); n > 0; n--, text++)
+                for (n = MAX(character(text), 1U); n > 0; n--, text++)
                         fprintf(f, "\\x%02x", (unsigned char)*text);
         }
 }
@@ -60,20 +73,21 @@ void hr_text_write_escaped(FILE *f, const char *text, bool keep_newlines)
 void hr_text_write_json(FILE *f, const char *text)
 {
         fputc('"', f);
-        while (*text) {
-                size_t n = character(text);
+        for (;;) {
+                size_t n = plain(text, '"', '\\');
 
-                if (n == 0) {
+                fwrite(text, 1, n, f);
+                text += n;
+                if (!*text)
+                        break;
+                n = character(text);
+                if (n == 0)
                         fputs("\\ufffd", f);
-                        text++;
-                } else if (n == 1 && is_control(text)) {
-                        fprintf(f, "\\u%04x", (unsigned)*text++);
-                } else {
-                        if (*text == '"' || *text == '\\')
-                                fputc('\\', f);
-                        fwrite(text, 1, n, f);
-                        text += n;
-                }
+                else if (is_control(text))
+                        fprintf(f, "\\u%04x", (unsigned char)text[n - 1]); /* of C1 the second byte tells */
+                else
+                        fprintf(f, "\\%c", *text);
+                text += MAX(n, 1U);
         }
         fputc('"', f);
 }
@@ -87,6 +101,8 @@ static size_t columns_of(const char *s, size_t n)
         wchar_t c = n > 0 ? (unsigned char)*s & lead[n] : '?';
         int columns;
 
+        if (*s >= ' ' && *s <= '~')
+                return 1; /* most are: a table of 10000 rows asks a million times */
         for (size_t i = 1; i < n; i++)
                 c = c << 6 | (s[i] & 0x3f);
         columns = wcwidth(c);

@@ -39,6 +39,7 @@ struct asked {
 };
 
 struct hr_archive {
+        struct hr_peers *peers;
         struct hr_record_reader *reader; /* of the thread */
         pthread_t thread;
         pthread_mutex_t lock;
@@ -142,7 +143,7 @@ static void *run(void *userdata)
 
 /* ---- the bus thread ---- */
 
-static void reply(struct asked *q)
+static int reply(struct asked *q)
 {
         const char *text = NULL;
 
@@ -155,14 +156,12 @@ static void reply(struct asked *q)
         else if (q->result == -ENOENT && q->request.question == HR_ARCHIVE_ADVICE)
                 text = "No run of it is on record.";
         if (q->result < 0)
-                (void)hr_message_reply_error(q->call, q->result == -ENODATA ? -EOPNOTSUPP : q->result, text);
-        else if (q->request.question == HR_ARCHIVE_STORY)
-                (void)hr_message_reply_story(q->call, &q->story);
-        else if (q->request.question == HR_ARCHIVE_HISTORY)
-                (void)hr_message_reply_history(q->call, q->rows, q->row_count);
-        else
-                (void)hr_message_reply_advice(q->call, &q->advice, q->by_name);
-        /* The caller has gone: nobody is left to tell. */
+                return hr_message_reply_error(q->call, q->result == -ENODATA ? -EOPNOTSUPP : q->result, text);
+        if (q->request.question == HR_ARCHIVE_STORY)
+                return hr_message_reply_story(q->call, &q->story);
+        if (q->request.question == HR_ARCHIVE_HISTORY)
+                return hr_message_reply_history(q->call, q->rows, q->row_count);
+        return hr_message_reply_advice(q->call, &q->advice, q->by_name);
 }
 
 static int on_done(sd_event_source *source HR_UNUSED, int fd, uint32_t revents HR_UNUSED, void *userdata)
@@ -178,7 +177,7 @@ static int on_done(sd_event_source *source HR_UNUSED, int fd, uint32_t revents H
         while (q) {
                 struct asked *next = q->next;
 
-                reply(q);
+                hr_peers_replied(a->peers, sd_bus_message_get_bus(q->call), reply(q));
                 asked_free(q);
                 q = next;
         }
@@ -240,13 +239,14 @@ static void archive_freep(struct hr_archive **a)
         hr_archive_free(*a);
 }
 
-int hr_archive_new(sd_event *event, const char *directory, struct hr_archive **ret)
+int hr_archive_new(struct hr_peers *peers, const char *directory, struct hr_archive **ret)
 {
         HR_CLEANUP(archive_freep) struct hr_archive *a = calloc(1, sizeof(*a));
         int r;
 
         if (!a)
                 return -ENOMEM;
+        a->peers = peers;
         a->last = &a->first;
         pthread_mutex_init(&a->lock, NULL);
         pthread_cond_init(&a->wake, NULL);
@@ -254,7 +254,7 @@ int hr_archive_new(sd_event *event, const char *directory, struct hr_archive **r
         if (a->done_fd < 0)
                 return -errno;
         if ((r = hr_record_reader_new(directory, &a->reader)) < 0 ||
-                (r = sd_event_add_io(event, &a->source, a->done_fd, EPOLLIN, on_done, a)) < 0 ||
+                (r = sd_event_add_io(peers->event, &a->source, a->done_fd, EPOLLIN, on_done, a)) < 0 ||
                 (r = sd_event_source_set_description(a->source, "archive")) < 0 ||
                 (r = hr_thread_start(STACK_BYTES, run, a, &a->thread)) < 0)
                 return r;

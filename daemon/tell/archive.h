@@ -12,8 +12,8 @@
 
 struct hr_archive;
 
-/* directory: where the record is; copied. */
-int hr_archive_new(sd_event *event, const char *directory, struct hr_archive **ret);
+/* peers: who asks, with the loop; must outlive it. directory: where the record is; copied. */
+int hr_archive_new(struct hr_peers *peers, const char *directory, struct hr_archive **ret);
 /* Ends the thread; calls that wait are not answered. Returns NULL; accepts NULL. */
 struct hr_archive *hr_archive_free(struct hr_archive *a);
 

@@ -369,7 +369,7 @@ int hr_bus_start(struct hr_exchange *x, const struct hr_bus_options *options, st
         b->peers.user = b->user;
 
         if (options->record_directory) {
-                r = hr_archive_new(b->event, options->record_directory, &b->archive);
+                r = hr_archive_new(&b->peers, options->record_directory, &b->archive);
                 if (r < 0)
                         return r;
                 hr_service_archive(b->service, b->archive);

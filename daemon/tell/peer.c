@@ -394,3 +394,15 @@ void hr_peer_replied(struct hr_peer *p)
                 queued > HR_BUS_QUEUE_MAX || update_events(p) < 0)
                 p->doomed = true;
 }
+
+void hr_peers_replied(struct hr_peers *peers, sd_bus *bus, int error)
+{
+        for (size_t i = 0; i < HR_BUS_PEERS_MAX; i++) {
+                struct hr_peer *p = peers->all[i];
+
+                if (!p || p->bus != bus || p->name)
+                        continue;
+                p->doomed |= error < 0; /* it would wait for ever */
+                hr_peer_replied(p);
+        }
+}

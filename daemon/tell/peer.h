@@ -70,6 +70,9 @@ int hr_peer_filter(sd_bus_message *m, void *userdata, sd_bus_error *e);
 /* Sends an event to a subscriber; above the bound it is dropped and counted. */
 void hr_peer_tell(struct hr_peer *peer, const struct hr_event *event);
 void hr_peer_replied(struct hr_peer *peer); /* after an answer was sent from outside: looks to the queue */
+/* The same for the connection, if it is still there; error < 0: the answer could not be sent, it is closed.
+ */
+void hr_peers_replied(struct hr_peers *peers, sd_bus *bus, int error);
 
 /* Closes the doomed ones; never from inside a method. all: everyone; system: those of the system bus. */
 enum hr_peers_which { HR_PEERS_DOOMED, HR_PEERS_SYSTEM, HR_PEERS_ALL };

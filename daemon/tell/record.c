@@ -1082,6 +1082,7 @@ struct hr_record_reader {
         "job,name,command,user,kind,cgroup,unit,policy,peak_source,outcome,reason,held_by,stage,uid,start_" \
         "usec,"                                                                                             \
         "end_usec,limit_bytes,peak_bytes,events_left_out,exit_status,signal,censored"
+#define END_COLUMN 15
 
 static void close_reader(struct hr_record_reader *r)
 {
@@ -1127,19 +1128,9 @@ static int prepare(struct hr_record_reader *r, const char *sql, sqlite3_stmt **r
         return code == SQLITE_OK ? 0 : reader_failed(r, code);
 }
 
-static char **row_strings(struct hr_record_row *row, size_t i)
-{
-        char **const all[] = {&row->job, &row->name, &row->command, &row->user, &row->kind, &row->cgroup,
-                &row->unit, &row->policy, &row->peak_source, &row->outcome, &row->reason, &row->held_by,
-                &row->stage};
-
-        return i < ELEMENTSOF(all) ? all[i] : NULL;
-}
-
 void hr_record_row_done(struct hr_record_row *row)
 {
-        for (size_t i = 0; row_strings(row, i); i++)
-                free(*row_strings(row, i));
+        free(row->texts);
         *row = (struct hr_record_row){0};
 }
 
@@ -1156,17 +1147,30 @@ static uint64_t column_size(sqlite3_stmt *s, int at)
                                                          : (uint64_t)sqlite3_column_int64(s, at);
 }
 
+#define TEXT(member) offsetof(struct hr_record_row, member)
+/* As ROW_COLUMNS begins. */
+static const size_t row_texts[] = {TEXT(job), TEXT(name), TEXT(command), TEXT(user), TEXT(kind), TEXT(cgroup),
+        TEXT(unit), TEXT(policy), TEXT(peak_source), TEXT(outcome), TEXT(reason), TEXT(held_by), TEXT(stage)};
+
 static int read_row(sqlite3_stmt *s, struct hr_record_row *row)
 {
+        size_t room = ELEMENTSOF(row_texts);
         int at = 0;
+        char *to;
 
         *row = (struct hr_record_row){0};
-        for (size_t i = 0; row_strings(row, i); i++) {
-                *row_strings(row, i) = column_text(s, at++);
-                if (!*row_strings(row, i)) {
-                        hr_record_row_done(row);
-                        return -ENOMEM;
-                }
+        for (size_t i = 0; i < ELEMENTSOF(row_texts); i++)
+                room += (size_t)sqlite3_column_bytes(s, (int)i);
+        to = row->texts = malloc(room);
+        if (!to)
+                return -ENOMEM;
+        for (; at < (int)ELEMENTSOF(row_texts); at++) {
+                const unsigned char *text = sqlite3_column_text(s, at);
+
+                *(const char **)((char *)row + row_texts[at]) = to;
+                to = mempcpy(
+                        to, text ? text : (const unsigned char *)"", (size_t)sqlite3_column_bytes(s, at));
+                *to++ = '\0';
         }
         row->uid = (uint64_t)sqlite3_column_int64(s, at++);
         row->start_usec = (uint64_t)sqlite3_column_int64(s, at++);
@@ -1192,24 +1196,28 @@ int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter 
 
         snprintf(sql, sizeof(sql),
                 "SELECT " ROW_COLUMNS " FROM jobs WHERE end_usec>=?1 AND end_usec<?2%s%s%s%s"
-                " ORDER BY end_usec DESC LIMIT ?3",
-                f->admin ? "" : " AND uid=?4", f->user[0] ? " AND user=?5" : "",
-                f->name[0] ? " AND name=?6" : "", f->outcome[0] ? " AND outcome=?7" : "");
+                " ORDER BY end_usec DESC",
+                f->admin ? "" : " AND uid=?3", f->user[0] ? " AND user=?4" : "",
+                f->name[0] ? " AND name=?5" : "", f->outcome[0] ? " AND outcome=?6" : "");
         error = prepare(r, sql, &s);
         if (error < 0)
                 return error;
         sqlite3_bind_int64(s, 1, (int64_t)MIN(f->since_usec, (uint64_t)INT64_MAX));
         sqlite3_bind_int64(s, 2, (int64_t)MIN(f->until_usec, (uint64_t)INT64_MAX));
-        sqlite3_bind_int64(s, 3, f->count_max);
         if (!f->admin)
-                sqlite3_bind_int64(s, 4, f->uid);
+                sqlite3_bind_int64(s, 3, f->uid);
         if (f->user[0])
-                bind_text(s, 5, f->user);
+                bind_text(s, 4, f->user);
         if (f->name[0])
-                bind_text(s, 6, f->name);
+                bind_text(s, 5, f->name);
         if (f->outcome[0])
-                bind_text(s, 7, f->outcome);
+                bind_text(s, 6, f->outcome);
         while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+                if (count >= f->count_max &&
+                        (count == 0 || column_size(s, END_COLUMN) < rows[count - 1].end_usec)) {
+                        code = SQLITE_DONE;
+                        break;
+                }
                 if (count == room) {
                         struct hr_record_row *more =
                                 reallocarray(rows, MAX(2 * room, (size_t)16), sizeof(*rows));

@@ -68,10 +68,11 @@ const char *hr_record_outcome(
 
 /* ---- reading: one thread ---- */
 
-/* All strings owned, never NULL. */
+/* Strings are never NULL, and go with the row. */
 struct hr_record_row {
-        char *job, *name, *command, *user, *kind, *cgroup, *unit, *policy, *peak_source, *outcome, *reason,
-                *held_by, *stage;
+        char *texts; /* owned: what they all point into */
+        const char *job, *name, *command, *user, *kind, *cgroup, *unit, *policy, *peak_source, *outcome,
+                *reason, *held_by, *stage;
         uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, left_out_count;
         int64_t exit_status, signal; /* -1, 0: not known, none */
         bool censored;
@@ -102,7 +103,7 @@ struct hr_record_filter {
         bool admin;
         uint64_t since_usec, until_usec;   /* of the end: since <= end < until */
         const char *user, *name, *outcome; /* "": any */
-        uint32_t count_max;
+        uint32_t count_max; /* and those that ended in the same microsecond as the last of them */
 };
 /* The ended jobs that fit, the newest first; *ret_rows is to be freed row by row, and itself. 0, -EUCLEAN
  * (the database is damaged, which the recorder finds out too), -ENODATA: there is none, -errno. */

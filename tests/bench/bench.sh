@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Figures, measured on this machine: bench.sh BUILD_DIR [idle] [sample] [jobs] [brake] [peace] [pace] [cost]
+# Figures, measured on this machine: bench.sh BUILD_DIR [idle] [sample] [jobs] [brake] [peace] [pace] [record] [cost]
 # (all of them without a name). cost is not of this machine: it compares with others' watchdogs in a virtual one (cost.sh).
 #
 # Prints a table: figure | measured | goal | how to measure it alone; the same stands in BUILD_DIR/bench/results.txt.
@@ -8,12 +8,12 @@
 # a core. Nothing is asserted. What this machine can't do is left out with its reason. A private daemon does the work;
 # it, the jobs and their cgroups are gone at the end, also after ctrl-C.
 # HR_BENCH_JOBS (1000), HR_BENCH_REST (45 s until all are at rest), HR_BENCH_RUNS (5, of brake and pace) and HR_BENCH_PAIRS
-# (4, of peace), of HR_BENCH_ROUNDS (40) each, make it shorter for a try.
+# (4, of peace), of HR_BENCH_ROUNDS (40) each, and HR_BENCH_RECORDS (1000000 ended jobs) make it shorter for a try.
 # shellcheck disable=SC2010,SC2017,SC2046,SC2086,SC3045 # lists of words are split on purpose; dash has ulimit -n and -H
 set -u
 B=$(cd "${1:?BUILD_DIR}" && pwd) || exit 1
 shift
-parts=${*:-idle sample jobs brake peace pace cost}
+parts=${*:-idle sample jobs brake peace pace record cost}
 jobs=${HR_BENCH_JOBS:-1000} rest=${HR_BENCH_REST:-45} runs=${HR_BENCH_RUNS:-5} pairs=${HR_BENCH_PAIRS:-4}
 python=/usr/bin/python3
 D=$(mktemp -d) || exit 1
@@ -441,16 +441,56 @@ pace() {
 	stop_daemon
 }
 
+# The whole commands, over 90 days of record. The last 24 hours are what "today" is at most: a 90th of it for root, and of
+# that a 1000th for each of its 1000 users.
+record() {
+	records=${HR_BENCH_RECORDS:-1000000}
+	say "$records ended jobs are put on record"
+	start_daemon '' # which makes the file
+	stop_daemon
+	if ! $python "$(dirname "$0")/record-fill.py" "$D/run" "$records"; then
+		left_out "commands with $records jobs on record" "they can't be put there"
+		return
+	fi
+	start_daemon '[daemon]' 'record_size = 64G' 'record_age = 400d'
+	chmod 711 "$D"
+	asked "headroom --version" "" --version
+	asked "headroom status, which asks the daemon, and no record" "" status
+	asked "headroom why, $records jobs on record" "100 ms" why "j$((records / 2))"
+	asked "headroom advise" "300 ms" advise -- python3 analyse-500.py --all
+	asked "headroom history --since 24h" "100 ms" history --since 24h
+	asked "headroom history --since 24h --json" "100 ms" history --since 24h --json
+	[ "$(id -u)" != 0 ] || as=1500 asked "  by one of 1000 users" "100 ms" history --since 24h --json
+	stop_daemon
+}
+asked() { # FIGURE GOAL ARGUMENTS...
+	figure=$1 goal=$2
+	shift 2
+	row "$figure" "$(as=${as:-} $python - "$@" <<'PYTHON'
+import os, resource, statistics, subprocess, sys, time
+user = int(os.environ["as"] or os.getuid())
+groups = {"extra_groups": []} if user != os.getuid() else {}
+def run():
+    start = time.monotonic()
+    out = subprocess.run(["headroom", *sys.argv[1:]], stdout=subprocess.PIPE, check=True, user=user, **groups).stdout
+    return 1000 * (time.monotonic() - start), out.count(b"\n")
+took, lines = zip(*(run() for _ in range(20)))
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(f"{statistics.median(took):.0f} ms, at most {max(took):.0f}; {lines[0]} lines, {(used.ru_utime + used.ru_stime) * 50:.0f} ms of its own CPU")
+PYTHON
+	)" "$goal" "time headroom $*; the median of 20"
+}
+
 # ---- all of it ----
 
 make_groups
 : >"$rows"
 for part in $parts; do
 	case $part in
-	idle | sample | jobs | brake | peace | pace) $part ;;
+	idle | sample | jobs | brake | peace | pace | record) $part ;;
 	cost) ;;
 	*)
-		say "$part: takes idle, sample, jobs, brake, peace, pace, cost"
+		say "$part: takes idle, sample, jobs, brake, peace, pace, record, cost"
 		exit 2
 		;;
 	esac

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "exchange.h"
+#include "tell/interface.h"
 #include "tell/record.h"
 #include "think/advise.h"
 
@@ -100,7 +101,7 @@ static double ask(
                 .user = "",
                 .name = "",
                 .outcome = "",
-                .count_max = 500};
+                .count_max = HR_BUS_HISTORY_MAX};
         struct hr_record_reader *r = NULL;
         struct hr_record_row *rows = NULL;
         struct hr_record_story story;

@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import subprocess
 
 from jobs_kit import MIB, NOBODY, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
 
@@ -199,3 +200,18 @@ def record_damaged(s):
     same("the old one", s.client("why", "before")[0], 4)
     check("said", "record.db.damaged" in s.log(), s.log())
     check("kept", os.path.exists(path + ".damaged"))
+
+
+@scenario("cgroup")
+def record_many(s):
+    """A history of several pages, each larger than what a socket takes at once, comes whole; so does its newest day."""
+    daemon = s.daemon()
+    daemon.terminate()
+    daemon.wait()
+    fill = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "record-fill.py")
+    subprocess.run([PYTHON, fill, s.runtime, "4500"], check=True)
+    s.daemon("[daemon]\nrecord_age = 400d\n")
+    rows = json.loads(s.must("history", "--json"))
+    same("every one", [row["job"] for row in rows], [f"j{i + 1}" for i in range(4500)])
+    same("a line each", len(s.must("history").splitlines()), 4501)
+    same("a day", len(json.loads(s.must("history", "--since", "24h", "--json"))), 50)

@@ -475,6 +475,42 @@ static void test_bounds(void **state HR_UNUSED)
         hr_record_story_done(&s);
 }
 
+static void test_pages(void **state HR_UNUSED) /* jobs that ended at one time are on one page: none is lost */
+{
+        static const uint64_t seconds[] = {1, 2, 2, 2, 2, 3};
+        struct hr_record *r = start_default();
+        struct hr_record_filter f = {.admin = true,
+                .until_usec = HR_USEC_NEVER,
+                .user = "",
+                .name = "",
+                .outcome = "",
+                .count_max = 2};
+        struct hr_record_reader *read = reader();
+        size_t counts[4], pages = 0;
+        char job[16];
+
+        for (unsigned i = 0; i < ELEMENTSOF(seconds); i++) {
+                snprintf(job, sizeof(job), "j%u", i + 1);
+                whole(r, job, NOW + seconds[i] * HR_USEC_PER_SEC);
+        }
+        for (size_t n = 1; n > 0 && pages < ELEMENTSOF(counts); counts[pages++] = n) {
+                struct hr_record_row *rows = NULL;
+
+                assert_int_equal(hr_record_history(read, &f, &rows, &n), 0);
+                if (n > 0)
+                        f.until_usec = rows[n - 1].end_usec;
+                for (size_t i = 0; i < n; i++)
+                        hr_record_row_done(&rows[i]);
+                free(rows);
+        }
+        assert_int_equal(pages, 3);
+        assert_int_equal(counts[0], 5); /* the newest, and the four */
+        assert_int_equal(counts[1], 1);
+        assert_int_equal(counts[2], 0);
+        hr_record_reader_free(read);
+        hr_record_free(r);
+}
+
 static void test_hostile(void **state HR_UNUSED)
 {
         static const char *const texts[] = {
@@ -572,6 +608,7 @@ int main(void)
                 TEST(test_nowhere),
                 TEST(test_full),
                 TEST(test_bounds),
+                TEST(test_pages),
                 TEST(test_hostile),
                 TEST(test_many_events),
                 TEST(test_peaks),

@@ -32,13 +32,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = []
 
 
-def program(title, limit=0, seconds=90, needs="", begins=0, repeats=0):
+def program(title, limit=0, seconds=90, needs="", begins=0, repeats=0, step=0):
     """
     Registers a program, a function. limit in MB; 0: none. begins: the second in which its growth does. repeats: from
-    that second on it does the same again and again.
+    that second on it does the same again and again. step: how many seconds a turn of its loop takes on the average,
+    each of which keeps more; of the whole job, where several processes do.
     """
     def register(function):
-        marks = {"begins": begins * 10 ** 6, "repeats": repeats * 10 ** 6}
+        marks = {"begins": begins * 10 ** 6, "repeats": repeats * 10 ** 6, "step": round(step * 10 ** 6)}
         PROGRAMS.append((function.__name__.replace("_", "-"), title, limit * MB, seconds, needs, marks, function))
         return function
     return register
@@ -74,7 +75,7 @@ def make_csv(path, rows, seed=1):
 # ---- the programs, in their order ----
 
 
-@program("numpy: files of 16 MB read one by one into a list", limit=450)
+@program("numpy: files of 16 MB read one by one into a list", limit=450, step=2.3)
 def numpy_files():
     import numpy
     numpy.save("one.npy", numpy.ones(2 * MB))
@@ -95,7 +96,7 @@ def numpy_matrix():
         time.sleep(0.5)
 
 
-@program("pandas: CSV files concatenated to one frame, which is made anew each time", limit=400)
+@program("pandas: CSV files concatenated to one frame, which is made anew each time", limit=400, step=2)
 def pandas_concat():
     import pandas
     make_csv("part.csv", 150000)
@@ -159,7 +160,7 @@ def notebook():
         time.sleep(4 + chance.random() * 8)
 
 
-@program("a notebook: each cell keeps its result, up to the limit", limit=500, seconds=240)
+@program("a notebook: each cell keeps its result, up to the limit", limit=500, seconds=240, step=7)
 def notebook_keeps():
     chance, kept = random.Random(4), []
     while True:
@@ -170,7 +171,7 @@ def notebook_keeps():
         time.sleep(3 + chance.random() * 5)
 
 
-@program("files of 20 MB each five seconds, all kept", limit=420, seconds=180)
+@program("files of 20 MB each five seconds, all kept", limit=420, seconds=180, step=5)
 def stairs_even():
     kept = []
     while True:
@@ -178,7 +179,7 @@ def stairs_even():
         time.sleep(5)
 
 
-@program("files of 4 to 40 MB after rests of one to six seconds, all kept", limit=500, seconds=180)
+@program("files of 4 to 40 MB after rests of one to six seconds, all kept", limit=500, seconds=180, step=4)
 def stairs_uneven():
     chance, kept = random.Random(5), []
     while True:
@@ -201,7 +202,7 @@ def sawtooth():
         time.sleep(chance.random())
 
 
-@program("a server that keeps 2 MB of each batch of 60 MB", limit=260, seconds=240)
+@program("a server that keeps 2 MB of each batch of 60 MB", limit=260, seconds=240, step=1.8)
 def sawtooth_leak():
     kept = []
     while True:
@@ -214,7 +215,7 @@ def sawtooth_leak():
         time.sleep(0.6)
 
 
-@program("a leak of small objects, 1 MB a second", limit=160, seconds=240)
+@program("a leak of small objects, 1 MB a second", limit=160, seconds=240, step=0.05)
 def slow_leak():
     kept, start = [], time.monotonic()
     while True:
@@ -235,7 +236,7 @@ def ramp_then_flat():
         time.sleep(0.6)
 
 
-@program("a leak of 2 MB a second below a noise of 30 MB", limit=300, seconds=240)
+@program("a leak of 2 MB a second below a noise of 30 MB", limit=300, seconds=240, step=0.2)
 def leak_with_noise():
     chance, kept = random.Random(7), []
     while True:
@@ -260,7 +261,7 @@ def cache_heavy():
     return kept
 
 
-@program("reads files and keeps a tenth of each, with the cache full", limit=260, seconds=200)
+@program("reads files and keeps a tenth of each, with the cache full", limit=260, seconds=200, step=0.3)
 def cache_and_keep():
     with open("big", "wb") as out:
         for _ in range(60):
@@ -287,7 +288,7 @@ def sqlite_memory():
     time.sleep(10)
 
 
-@program("perl: a hash of words that grows", limit=350, seconds=150, needs="perl")
+@program("perl: a hash of words that grows", limit=350, seconds=150, needs="perl", step=0.12)
 def perl_hash():
     os.execvp("perl", ["perl", "-e", "my %h; my $i = 0; while (1) { for (1..10000) { $h{'word' . $i++} = 'x' x 60 }"
                        " select(undef, undef, undef, 0.12) }"])
@@ -305,13 +306,13 @@ def xz_file():
     os.execvp("xz", ["xz", "-6", "-T1", "-c", "a.csv"])
 
 
-@program("awk: a line kept for each key", limit=300, seconds=150, needs="awk")
+@program("awk: a line kept for each key", limit=300, seconds=150, needs="awk", step=0.25)
 def awk_keys():
     os.execvp("sh", ["sh", "-c", "i=0; while :; do seq $i $((i + 20000)); i=$((i + 20000)); sleep 0.25; done |"
                      " awk '{ kept[$1] = $1 \" and what belongs to it, which is a little more text\" }'"])
 
 
-@program("Python: a dict of numbers that doubles its table", limit=420, seconds=150)
+@program("Python: a dict of numbers that doubles its table", limit=420, seconds=150, step=0.2)
 def dict_doubles():
     kept, i = {}, 0
     while True:
@@ -332,7 +333,7 @@ def json_parse():
         time.sleep(0.4)
 
 
-@program("multiprocessing: four workers, each keeps 2 MB of each task", limit=400, seconds=200)
+@program("multiprocessing: four workers, each keeps 2 MB of each task", limit=400, seconds=200, step=0.4)
 def pool_leaks():
     import multiprocessing
     with multiprocessing.Pool(4) as pool:
@@ -350,7 +351,7 @@ def pool_leak_task(n):
     return len(scratch)
 
 
-@program("growth that quickens: pairs of all that was read", limit=500, seconds=150)
+@program("growth that quickens: pairs of all that was read", limit=500, seconds=150, step=0.6)
 def quickens():
     kept, n = [], 0
     while True:
@@ -370,7 +371,7 @@ def cache_fills():
         time.sleep(0.22)
 
 
-@program("files written to a tmpfs", limit=300, seconds=150)
+@program("files written to a tmpfs", limit=300, seconds=150, step=0.8)
 def tmpfs_files():
     directory, n = shared_directory("."), 0
     os.mkdir(directory)
@@ -410,7 +411,7 @@ def numpy_phases():
         time.sleep(3)
 
 
-@program("a minute of rest, then 30 MB a second", limit=500, seconds=120, begins=60)
+@program("a minute of rest, then 30 MB a second", limit=500, seconds=120, begins=60, step=0.1)
 def late_burst():
     kept = [take(60)]
     time.sleep(60)
@@ -419,7 +420,7 @@ def late_burst():
         time.sleep(0.1)
 
 
-@program("a minute of work, then a leak of 4 MB a second", limit=350, seconds=200, begins=60)
+@program("a minute of work, then a leak of 4 MB a second", limit=350, seconds=200, begins=60, step=0.25)
 def late_leak():
     kept = [take(60)]
     for _ in range(60):
@@ -470,7 +471,8 @@ def breathes():
         time.sleep(0.2)
 
 
-@program("training: batches drawn, used and dropped; after each epoch 6 MB of state is kept", limit=200, seconds=300)
+@program("training: batches drawn, used and dropped; after each epoch 6 MB of state is kept", limit=200, seconds=300,
+         step=7)
 def epochs_keep():
     import numpy
     weights, kept = numpy.random.rand(400, 400), []
@@ -492,7 +494,7 @@ def epochs():
         time.sleep(0.15)
 
 
-@program("large files of 60 MB each eleven seconds, all kept", limit=560, seconds=200)
+@program("large files of 60 MB each eleven seconds, all kept", limit=560, seconds=200, step=11)
 def stairs_large():
     import numpy
     numpy.save("one.npy", numpy.ones(60 * MB // 8))
@@ -503,7 +505,7 @@ def stairs_large():
 
 
 @program("pandas: frames of a few MB appended to a list, and a sum over all of them now and then", limit=380,
-         seconds=200)
+         seconds=200, step=1.2)
 def pandas_list():
     import pandas
     make_csv("part.csv", 30000)
@@ -515,7 +517,7 @@ def pandas_list():
         time.sleep(1)
 
 
-@program("text is built by +=, a new copy each time it moves", limit=400, seconds=200)
+@program("text is built by +=, a new copy each time it moves", limit=400, seconds=200, step=0.6)
 def text_grows():
     text, parts = "", []
     while True:
@@ -524,7 +526,7 @@ def text_grows():
         time.sleep(0.6)
 
 
-@program("node: an array of objects that grows", limit=250, seconds=150, needs="node")
+@program("node: an array of objects that grows", limit=250, seconds=150, needs="node", step=0.25)
 def node_array():
     os.execvp("node", ["node", "--max-old-space-size=4000", "-e", "const kept = [];"
                        " setInterval(() => { for (let i = 0; i < 12000; i++)"
