@@ -950,7 +950,8 @@ static int size_of(struct hr_record *r, uint64_t *ret_bytes)
         return code;
 }
 
-/* Outside of a batch: what is too old goes, then a hundredth after the other of what is too much. */
+/* Outside of a batch: what is too old goes, then a hundredth after the other of what is too much, from
+ * whoever has most: a user who starts thousands pushes out his own jobs, not another's. */
 static void trim(struct hr_record *r, uint64_t now_usec)
 {
         uint64_t bytes = 0;
@@ -972,8 +973,10 @@ static void trim(struct hr_record *r, uint64_t now_usec)
                 code = size_of(r, &bytes);
         while (code == SQLITE_OK && bytes > r->size_bytes) {
                 /* end_usec >= 0: from the index, and none that runs. */
-                code = drop_oldest(r, "SELECT number FROM jobs WHERE end_usec>=0 ORDER BY end_usec LIMIT "
-                                      "(SELECT max(16,(max(number)-min(number))/100) FROM jobs)");
+                code = drop_oldest(r,
+                        "SELECT number FROM jobs WHERE end_usec>=0 AND uid=(SELECT uid FROM jobs "
+                        "WHERE end_usec>=0 GROUP BY uid ORDER BY count(*) DESC LIMIT 1) ORDER BY "
+                        "end_usec LIMIT (SELECT max(16,(max(number)-min(number))/100) FROM jobs)");
                 if (sqlite3_changes(r->db) == 0)
                         break;
                 if (code == SQLITE_OK)
@@ -1189,7 +1192,7 @@ int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter 
         struct hr_record_row **ret_rows, size_t *ret_count)
 {
         struct hr_record_row *rows = NULL;
-        size_t count = 0, room = 0;
+        size_t count = 0, room = 0, bytes = 0;
         sqlite3_stmt *s = NULL;
         char sql[700];
         int error, code = SQLITE_DONE;
@@ -1213,7 +1216,7 @@ int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter 
         if (f->outcome[0])
                 bind_text(s, 6, f->outcome);
         while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
-                if (count >= f->count_max &&
+                if ((count >= f->count_max || bytes >= HR_RECORD_PAGE_BYTES) &&
                         (count == 0 || column_size(s, END_COLUMN) < rows[count - 1].end_usec)) {
                         code = SQLITE_DONE;
                         break;
@@ -1229,7 +1232,10 @@ int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter 
                         room = MAX(2 * room, (size_t)16);
                 }
                 error = read_row(s, &rows[count]);
-                count += error == 0;
+                if (error < 0)
+                        break;
+                bytes += (size_t)(rows[count].stage - rows[count].texts); /* the last of them, a word */
+                count++;
         }
         sqlite3_finalize(s);
         if (error == 0 && code != SQLITE_DONE)

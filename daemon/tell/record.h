@@ -34,6 +34,8 @@
 
 #define HR_RECORD_FILE "record.db"
 #define HR_RECORD_POINTS_MAX 120
+#define HR_RECORD_PAGE_BYTES HR_MIB /* of texts that a history gives at once; 2000 ordinary jobs have less \
+                                     */
 
 /* ---- writing: the recorder thread ---- */
 
@@ -105,8 +107,9 @@ struct hr_record_filter {
         const char *user, *name, *outcome; /* "": any */
         uint32_t count_max; /* and those that ended in the same microsecond as the last of them */
 };
-/* The ended jobs that fit, the newest first; *ret_rows is to be freed row by row, and itself. 0, -EUCLEAN
- * (the database is damaged, which the recorder finds out too), -ENODATA: there is none, -errno. */
+/* The ended jobs that fit, the newest first, fewer where their texts reach HR_RECORD_PAGE_BYTES; *ret_rows is
+ * to be freed row by row, and itself. 0, -EUCLEAN (the database is damaged, which the recorder finds out
+ * too), -ENODATA: there is none, -errno. */
 int hr_record_history(struct hr_record_reader *r, const struct hr_record_filter *filter,
         struct hr_record_row **ret_rows, size_t *ret_count);
 /* The newest ended job of that id or name. As above, and -ENOENT. */
