@@ -34,8 +34,9 @@
 
 #define HR_RECORD_FILE "record.db"
 #define HR_RECORD_POINTS_MAX 120
-#define HR_RECORD_PAGE_BYTES HR_MIB /* of texts that a history gives at once; 2000 ordinary jobs have less \
-                                     */
+#define HR_RECORD_PAGE_BYTES                                                          \
+        HR_MIB /* of texts that a history gives at once; 2000 ordinary jobs have less \
+                */
 
 /* ---- writing: the recorder thread ---- */
 

@@ -7,7 +7,7 @@ import signal
 import stat
 import time
 
-from jobs_kit import check, read_text, same, scenario, wait_until
+from jobs_kit import NOBODY, Skip, check, read_text, same, scenario, wait_until
 
 FAKE = """#!/bin/sh
 words="$*"
@@ -144,6 +144,24 @@ def criu_is_not_let_near(s):
         check(what, {"deleted": "a deleted file", "serves": "serves a socket"}.get(what, what) in event["reason"], event)
         same("and it goes on", run.wait(), 0)
         os.close(read)
+    check("CRIU was not called", "dump" not in calls(s), calls(s))
+
+
+@scenario("cgroup")
+def criu_deleted_in_tmp(s):
+    """A deleted file in /tmp, which CRIU would make anew and change by name: not where its owner could lay a link that
+    root follows."""
+    if read_text("/proc/sys/fs/protected_symlinks").strip() != "0":
+        raise Skip("the kernel protects links here (sysctl fs.protected_symlinks)")
+    start(s, keep=True)
+    code = "import tempfile, time; a = tempfile.TemporaryFile(dir='/tmp'); b = tempfile.NamedTemporaryFile(dir='/tmp')"
+    code += "; import os; os.unlink(b.name); time.sleep(6)"
+    run = s.run("/usr/bin/python3", "-c", code, options=("--policy", "save"), user=NOBODY)
+    run.wait_watched()
+    time.sleep(0.5)
+    s.client("checkpoint", run.name)
+    event = s.wait_event(run.name, "checkpoint", "failed")
+    check("said", "fs.protected_symlinks" in event["reason"], event)
     check("CRIU was not called", "dump" not in calls(s), calls(s))
 
 
