@@ -120,6 +120,15 @@ def criu_does_not_work(s):
     goes_on(s, run)
 
 
+@scenario("cgroup", "process")
+def criu_no_such_image(s):
+    """Where there is no CRIU, an id that was mistyped is no such job all the same."""
+    s.daemon("[daemon]\ncriu = /nowhere/criu\n")
+    status, out, err = s.client("resume", "j99")
+    same("no such job", (status, out), (4, ""))
+    check("said", 'There is no job "j99"' in err and "CRIU" not in err, err)
+
+
 @scenario("cgroup")
 def criu_is_not_let_near(s):
     """What CRIU can't take (a pipe to another program, a socket that it serves, a network connection) is found out
