@@ -234,7 +234,7 @@ int hr_history_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_o
                 }
                 page_count += page->count > 0;
                 count += page->count;
-                more = page->count >= HR_CALL_HISTORY_PAGE;
+                more = page->count > 0; /* a page of long texts is shorter than was asked for */
                 if (more)
                         filter.until_usec = page->records[page->count - 1].end_usec;
         }

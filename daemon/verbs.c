@@ -204,10 +204,6 @@ static void verb_restore(struct hr_manager *m, struct hr_command *c, struct hr_j
                                 NAMED(job));
                         return;
                 }
-        if (m->criu_result < 0) {
-                answer(m, c, m->criu_result == -ENOENT ? -EOPNOTSUPP : m->criu_result, "%s", m->criu_text);
-                return;
-        }
         if (check_wishes(m, c) < 0)
                 return;
         snprintf(c->answer_job, sizeof(c->answer_job), "j%" PRIu64, hr_manager_new_id(m));
@@ -223,9 +219,16 @@ void hr_verbs_restored(struct hr_manager *m, struct hr_command *c, const struct 
         struct hr_job *job;
         char limit[HR_TEXT_SIZE_MAX];
 
-        if (a->result < 0) {
+        if (a->result == -ENOENT) {
+                answer(m, c, -ENOENT, "There is no job \"%s\", and there is no saved image of it.", c->job);
+                return;
+        }
+        if (a->result < 0) { /* without CRIU it was tried too: only so is it known that there is an image */
+                bool here = m->criu_result < 0 && a->result == -EIO;
                 answer(m, c, a->result, "%s can't go on: %s", c->job,
-                        a->text[0] ? a->text : strerror(-a->result));
+                        here         ? m->criu_text
+                        : a->text[0] ? a->text
+                                     : strerror(-a->result));
                 return;
         }
         snprintf(s.id, sizeof(s.id), "%s", c->answer_job);

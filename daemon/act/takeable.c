@@ -162,22 +162,36 @@ static int note_file(struct look *l, const char *kind, pid_t pid, const char *nu
         return 0;
 }
 
-/* CRIU makes it anew, as root, beside where it was: nobody else may be able to lead that elsewhere. */
+/* Where anybody may lay a link (/tmp), does the kernel keep root from following it? proc(5) */
+static bool links_are_protected(void)
+{
+        char value = '0';
+        _close_ int fd = open("/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC);
+        return fd >= 0 && read(fd, &value, 1) == 1 && value == '1';
+}
+
+/*
+ * CRIU makes it anew, as root, beside where it was: nobody else may be able to lead that elsewhere. It gives
+ * it to its owner and then sets its mode, by name: in between he could put a link to any file in its place.
+ */
 static int check_deleted(struct look *l, pid_t pid, const char *link)
 {
         char path[PATH_MAX], part[PATH_MAX], name[96];
         struct stat st;
+        bool sticky_will_do = l->owner == 0 || links_are_protected();
 
         snprintf(path, sizeof(path), "%s", link);
         for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
                 memcpy(part, path, (size_t)(slash - path));
                 part[slash - path] = '\0';
                 if (lstat(part, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
-                        (st.st_mode & 022 && !(st.st_mode & S_ISVTX)))
+                        (st.st_mode & 022 && !(st.st_mode & S_ISVTX && sticky_will_do)))
                         return refuse(l,
                                 "process %d has a deleted file open (%s), in a directory that is not "
-                                "root's",
-                                (int)pid, hr_units_escape(name, sizeof(name), link));
+                                "root's%s",
+                                (int)pid, hr_units_escape(name, sizeof(name), link),
+                                st.st_mode & S_ISVTX ? " alone (sysctl fs.protected_symlinks=1 would do)"
+                                                     : "");
         }
         return 0;
 }
@@ -375,6 +389,36 @@ static int look_at_links(struct look *l, pid_t pid)
         return r;
 }
 
+/*
+ * CRIU takes the tree of the first process, and nothing else is looked at here than what stands in its group:
+ * a child that was moved out of it (its owner may ask systemd for that) would run on, and come back
+ * unchecked.
+ */
+static int look_at_children(struct look *l, pid_t pid)
+{
+        char path[64 + NAME_MAX], task[64];
+        int child;
+
+        snprintf(task, sizeof(task), "/proc/%d/task", (int)pid);
+        HR_CLEANUP(close_dir) DIR *d = opendir(task);
+        if (!d)
+                return -errno;
+        for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+                if (e->d_name[0] == '.')
+                        continue;
+                snprintf(path, sizeof(path), "%s/%s/children", task, e->d_name);
+                _fclose_ FILE *f = fopen(path, "re");
+                if (!f)
+                        return -errno;
+                while (fscanf(f, "%d", &child) == 1)
+                        if (!is_ours(l, child))
+                                return refuse(l,
+                                        "process %d, a child of process %d, was moved out of the job's group",
+                                        child, (int)pid);
+        }
+        return 0;
+}
+
 static int read_start(pid_t pid, uint64_t *ret_ticks)
 {
         char path[64], text[1024];
@@ -540,6 +584,8 @@ int hr_takeable_look(const pid_t *pids, size_t count, uid_t owner, FILE *files, 
                 return -ENOMEM;
         for (size_t i = 0; i < count && r == 0; i++) {
                 r = look_at_status(&l, pids[i], i == 0);
+                if (r == 0)
+                        r = look_at_children(&l, pids[i]);
                 if (r == 0)
                         r = look_at_links(&l, pids[i]);
                 if (r == 0)

@@ -51,8 +51,9 @@
  *       what became of an ended job, by its id or (the newest of that) name: its row, its curve, its events
  * - History(t since, t until, s user, s name, s outcome, u count) -> a HR_BUS_RECORD_STRUCT
  *       ended jobs that the caller may see, the newest first, that ended since <= end < until (realtime
- *       microseconds); "": any; at most `count` of them, never above HR_BUS_HISTORY_MAX, and beyond that
- * those that ended in the same microsecond as the last: the next page is what ended before
+ *       microseconds); "": any; at most `count` of them, never above HR_BUS_HISTORY_MAX, fewer where their
+ *       texts are long, and beyond that those that ended in the same microsecond as the last: the next page
+ *       is what ended before, and an empty one the end
  * - Advise(s name, s command) -> t limit, t p95, t most, u runs, u lower_bounds, b lower_bound, s sure, b
  * by_name the limit to ask for next time, from the runs of that command line, or where there are none of that
  * name
@@ -102,6 +103,8 @@
 #define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssstbb"
 #define HR_BUS_RECORD_STRUCT "(" HR_BUS_RECORD_FIELDS ")"
 #define HR_BUS_HISTORY_MAX 2000 /* about 1 MB; a page more costs six changes of thread and process */
+/* Of a command line that is given to Run, escaped: what is longer is cut. */
+#define HR_BUS_COMMAND_MAX 4096
 
 /* time, used, cache, limit */
 #define HR_BUS_POINT_STRUCT "(tttt)"

@@ -141,7 +141,7 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
         size_t *ret_count)
 {
         struct hr_query_row *rows = NULL;
-        size_t count = 0, room = 0;
+        size_t count = 0, room = 0, bytes = 0;
         sqlite3_stmt *s = NULL;
         char sql[700];
         int error, code = SQLITE_DONE;
@@ -165,7 +165,7 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
         if (f->outcome[0])
                 bind_text(s, 6, f->outcome);
         while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
-                if (count >= f->count_max &&
+                if ((count >= f->count_max || bytes >= HR_QUERY_PAGE_BYTES) &&
                         (count == 0 || column_size(s, END_COLUMN) < rows[count - 1].end_usec)) {
                         code = SQLITE_DONE;
                         break;
@@ -181,7 +181,10 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
                         room = MAX(2 * room, (size_t)16);
                 }
                 error = read_row(s, &rows[count]);
-                count += error == 0;
+                if (error < 0)
+                        break;
+                bytes += (size_t)(rows[count].stage - rows[count].texts); /* the last of them, a word */
+                count++;
         }
         sqlite3_finalize(s);
         if (error == 0 && code != SQLITE_DONE)

@@ -44,8 +44,10 @@ struct hr_query_filter {
         const char *user, *name, *outcome; /* "": any */
         uint32_t count_max; /* and those that ended in the same microsecond as the last of them */
 };
-/* The ended jobs that fit, the newest first; *ret_rows is to be freed row by row, and itself. 0, -EUCLEAN
- * (the database is damaged, which the recorder finds out too), -ENODATA: there is none, -errno. */
+#define HR_QUERY_PAGE_BYTES HR_MIB /* of texts; 2000 ordinary jobs have less */
+/* The ended jobs that fit, the newest first, fewer where their texts reach HR_QUERY_PAGE_BYTES; *ret_rows is
+ * to be freed row by row, and itself. 0, -EUCLEAN (the database is damaged, which the recorder finds out
+ * too), -ENODATA: there is none, -errno. */
 int hr_query_history(struct hr_query *q, const struct hr_query_filter *filter, struct hr_query_row **ret_rows,
         size_t *ret_count);
 /* The newest ended job of that id or name. As above, and -ENOENT. */

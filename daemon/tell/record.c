@@ -880,7 +880,8 @@ static int size_of(struct hr_record *r, uint64_t *ret_bytes)
         return code;
 }
 
-/* Outside of a batch: what is too old goes, then a hundredth after the other of what is too much. */
+/* Outside of a batch: what is too old goes, then a hundredth after the other of what is too much, from
+ * whoever has most: a user who starts thousands pushes out his own jobs, not another's. */
 static void trim(struct hr_record *r, uint64_t now_usec)
 {
         uint64_t bytes = 0;
@@ -902,8 +903,10 @@ static void trim(struct hr_record *r, uint64_t now_usec)
                 code = size_of(r, &bytes);
         while (code == SQLITE_OK && bytes > r->size_bytes) {
                 /* end_usec >= 0: from the index, and none that runs. */
-                code = drop_oldest(r, "SELECT number FROM jobs WHERE end_usec>=0 ORDER BY end_usec LIMIT "
-                                      "(SELECT max(16,(max(number)-min(number))/100) FROM jobs)");
+                code = drop_oldest(r,
+                        "SELECT number FROM jobs WHERE end_usec>=0 AND uid=(SELECT uid FROM jobs "
+                        "WHERE end_usec>=0 GROUP BY uid ORDER BY count(*) DESC LIMIT 1) ORDER BY "
+                        "end_usec LIMIT (SELECT max(16,(max(number)-min(number))/100) FROM jobs)");
                 if (sqlite3_changes(r->db) == 0)
                         break;
                 if (code == SQLITE_OK)

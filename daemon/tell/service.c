@@ -119,6 +119,17 @@ static int job_command(struct hr_service *s, struct hr_peer *p, const char *word
 
 /* ---- methods that command ---- */
 
+/* Kept as long as the job is on record, and given to whoever asks: no longer than `headroom run` writes it.
+ */
+static char *cut_command(const char *command)
+{
+        _free_ char *owned = NULL;
+        const char *text = hr_message_text(command, &owned);
+        size_t length = text ? strnlen(text, HR_BUS_COMMAND_MAX - 1) : 0;
+
+        return text ? strndup(text, length) : NULL;
+}
+
 static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
 {
         const char *name, *policy, *checkpoint, *command;
@@ -147,8 +158,7 @@ static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m
         c->fuse = fuse;
         c->detached = detached;
         c->retried = retried;
-        if (hr_message_text(command, &c->peer_command) == command) /* else it is the escaped copy already */
-                c->peer_command = strdup(command);
+        c->peer_command = cut_command(command);
         if (!c->peer_command)
                 return -ENOMEM;
         return hr_pending_submit(s->pending, p, m, &c, e);

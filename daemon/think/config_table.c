@@ -63,7 +63,7 @@ static const struct hr_config_key keys[] = {
         DAEMON("record_age", record_age_usec, time, HOUR, NEVER, "90d",
                 "How long the record of an ended job is kept, for headroom why, history and advise."),
         DAEMON("record_size", record_size_bytes, size, HR_MIB, 1024 * HR_GIB, "256M",
-                "How large the record of ended jobs may grow; the oldest goes first."),
+                "How large the record of ended jobs may grow; of whoever has most, the oldest goes."),
         DAEMON("criu", criu, path, 0, 0, "/usr/sbin/criu", "The program of checkpoint_method criu."),
 
         HOST("guard", host_guard, yesno, 0, 1, "yes",

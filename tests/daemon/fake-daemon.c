@@ -372,11 +372,13 @@ static int method_events(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
 }
 
 /* One job has ended: "j90", called "ended". Its reason and command are as hostile as may be. */
+#define RECORD_END_USEC UINT64_C(1700000600000000)
+
 static int append_record(sd_bus_message *m)
 {
         return sd_bus_message_append(m, HR_BUS_RECORD_STRUCT, "j90", "ended",
                 "python3 '<script>alert(1)</script>.py'", "ana", (uint32_t)1000, "cgroup2", "/a", "",
-                "observe", (uint64_t)1700000000000000, (uint64_t)1700000600000000, (uint64_t)400 << 20,
+                "observe", (uint64_t)1700000000000000, RECORD_END_USEC, (uint64_t)400 << 20,
                 (uint64_t)399 << 20, 1, "kernel", "own_limit", (int64_t)-1, (int64_t)9,
                 "\"><img src=x onerror=y>\033[31m", "frames & <b> holds 390 MiB", "trim", (uint64_t)0, 0, 0);
 }
@@ -403,7 +405,7 @@ static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
                 r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0 && strcmp(member, "History") == 0) {
                 r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
-                if (r >= 0)
+                if (r >= 0 && until > RECORD_END_USEC)
                         r = append_record(reply);
                 if (r >= 0)
                         r = sd_bus_message_close_container(reply);

@@ -7,7 +7,7 @@ import signal
 import stat
 import time
 
-from jobs_kit import check, read_text, same, scenario, wait_until
+from jobs_kit import NOBODY, Skip, check, read_text, same, scenario, wait_until
 
 FAKE = """#!/bin/sh
 words="$*"
@@ -139,6 +139,15 @@ def criu_does_not_work(s):
     goes_on(s, run)
 
 
+@scenario("cgroup", "process")
+def criu_no_such_image(s):
+    """Where there is no CRIU, an id that was mistyped is no such job all the same."""
+    s.daemon("[daemon]\ncriu = /nowhere/criu\n")
+    status, out, err = s.client("resume", "j99")
+    same("no such job", (status, out), (4, ""))
+    check("said", 'There is no job "j99"' in err and "CRIU" not in err, err)
+
+
 @scenario("cgroup")
 def criu_is_not_let_near(s):
     """What CRIU can't take (a pipe to another program, a socket that it serves, a network connection) is found out
@@ -230,6 +239,24 @@ def criu_takes_its_proc_files(s):
     same("it goes on to its end", run.wait(), 0)
     status, _, err = s.client("resume", "j1")
     check("CRIU was asked for it", status == 1 and "the page is torn" in err, (status, err))
+
+
+@scenario("cgroup")
+def criu_deleted_in_tmp(s):
+    """A deleted file in /tmp, which CRIU would make anew and change by name: not where its owner could lay a link that
+    root follows."""
+    if read_text("/proc/sys/fs/protected_symlinks").strip() != "0":
+        raise Skip("the kernel protects links here (sysctl fs.protected_symlinks)")
+    start(s, keep=True)
+    code = "import tempfile, time; a = tempfile.TemporaryFile(dir='/tmp'); b = tempfile.NamedTemporaryFile(dir='/tmp')"
+    code += "; import os; os.unlink(b.name); time.sleep(6)"
+    run = s.run("/usr/bin/python3", "-c", code, options=("--policy", "save"), user=NOBODY)
+    run.wait_watched()
+    time.sleep(0.5)
+    s.client("checkpoint", run.name)
+    event = s.wait_event(run.name, "checkpoint", "failed")
+    check("said", "fs.protected_symlinks" in event["reason"], event)
+    check("CRIU was not called", "dump" not in calls(s), calls(s))
 
 
 @scenario("cgroup")

@@ -647,8 +647,9 @@ def ended_jobs(fake):
     same("no place", fake.client("why", "ended", "--html", "/nowhere/x")[0], 1)
     same("history", fake.client("history", "--user", "ana", "--name", "ended", "--outcome", "own_limit", "--since",
                                 "2023-11-14T22:13:20Z", "--until", "2023-11-15T00:00Z")[0], 0)
-    same("asked", fake.called("History"), ["History since=1700000000000000 until=1700006400000000 user=ana name=ended "
-                                           "outcome=own_limit"])
+    same("asked, page by page until there is none", fake.called("History"),
+         [f"History since=1700000000000000 until={until} user=ana name=ended outcome=own_limit"
+          for until in ("1700006400000000", "1700000600000000")])
     for words in (("--since", "yesterdy"), ("--since", "2023-02-31"), ("--outcome", "faild"), ("a",)):
         same(words, fake.client("history", *words)[0], EXIT["usage"])
     out = fake.client("advise", "ended")[1]

@@ -536,6 +536,8 @@ static void test_bounds(void **state HR_UNUSED)
         hr_record_free(r);
 
         r = start(HR_USEC_NEVER, 1 * HR_MIB);
+        begin(r, "j900", "work", 1001, false, now); /* of somebody with one job, who must not lose it */
+        end(r, "j900", HR_CAUSE_UNKNOWN, now);
         for (unsigned i = 0; i < 4000; i++) {
                 snprintf(job, sizeof(job), "j%u", 1000 + i);
                 whole(r, job, now + i * 2 * HR_USEC_PER_SEC);
@@ -547,6 +549,8 @@ static void test_bounds(void **state HR_UNUSED)
         assert_in_range(kept, 300, 3900);
         struct hr_query_story s; /* the newest are there */
         read_story("j4999", 0, true, &s);
+        hr_query_story_done(&s);
+        read_story("j900", 1001, false, &s);
         hr_query_story_done(&s);
 }
 
@@ -582,6 +586,44 @@ static void test_pages(void **state HR_UNUSED) /* jobs that ended at one time ar
         assert_int_equal(counts[0], 5); /* the newest, and the four */
         assert_int_equal(counts[1], 1);
         assert_int_equal(counts[2], 0);
+        hr_query_free(read);
+        hr_record_free(r);
+}
+
+static void test_large_rows(void **state HR_UNUSED) /* an answer has a bound, whatever stands in a row */
+{
+        struct hr_record *r = start_default();
+        struct hr_query_filter f = {.admin = true,
+                .until_usec = HR_USEC_NEVER,
+                .user = "",
+                .name = "",
+                .outcome = "",
+                .count_max = 2000};
+        struct hr_query *read = reader();
+        struct hr_query_row *rows = NULL;
+        static char command[4096], cgroup[] = "/g", unit[] = "";
+        size_t n = 0, all = 0;
+
+        memset(command, 'x', sizeof(command) - 1);
+        for (unsigned i = 0; i < 600; i++) {
+                struct hr_birth b = {.time_usec = NOW, .command = command, .cgroup = cgroup, .unit = unit};
+
+                snprintf(b.job, sizeof(b.job), "j%u", i + 1);
+                hr_record_birth(r, &b);
+                end(r, b.job, HR_CAUSE_UNKNOWN, NOW + i * HR_USEC_PER_SEC);
+        }
+        hr_record_commit(r, NOW);
+        do {
+                assert_int_equal(hr_query_history(read, &f, &rows, &n), 0);
+                assert_true(n * sizeof(command) <= HR_QUERY_PAGE_BYTES + sizeof(command));
+                if (n > 0)
+                        f.until_usec = rows[n - 1].end_usec;
+                all += n;
+                for (size_t i = 0; i < n; i++)
+                        hr_query_row_done(&rows[i]);
+                free(rows);
+        } while (n > 0);
+        assert_int_equal(all, 600);
         hr_query_free(read);
         hr_record_free(r);
 }
@@ -685,6 +727,7 @@ int main(void)
                 TEST(test_full),
                 TEST(test_bounds),
                 TEST(test_pages),
+                TEST(test_large_rows),
                 TEST(test_hostile),
                 TEST(test_many_events),
                 TEST(test_peaks),

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "act/criu.h"
@@ -316,6 +318,19 @@ static void looks(void **state HR_UNUSED)
         int r = hr_takeable_look(&self, 1, getuid() + 1, list, text, sizeof(text));
         assert_int_equal(r, -EOPNOTSUPP);
         assert_non_null(strstr(text, "another user"));
+
+        /* CRIU would take a child along that nobody has looked at. */
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+                pause();
+                _exit(0);
+        }
+        r = hr_takeable_look(&self, 1, getuid(), list, text, sizeof(text));
+        (void)kill(child, SIGKILL);
+        (void)waitpid(child, NULL, 0);
+        assert_int_equal(r, -EOPNOTSUPP);
+        assert_non_null(strstr(text, "was moved out of the job's group"));
 
         /* A list by hand: what a look writes of a file. */
         assert_int_equal(ftruncate(fileno(list), 0), 0);
