@@ -42,7 +42,7 @@ def status_is_of_now(s):
         pass
     run = s.run(PYTHON, "-c", FILLS_AND_FREES, go, stdout=subprocess.PIPE, text=True)
     rested = run.wait_watched()["used_bytes"]
-    time.sleep(20)
+    time.sleep(10)  # from then on it would be looked at each 2.5 s
     for word, answer, least, most in (("fill", "filled", 30, 40), ("free", "freed", -2, 5)):
         time.sleep(0.3)
         with open(go, "a", encoding="ascii") as file:
