@@ -1096,7 +1096,7 @@ static void test_events(void **state HR_UNUSED)
                 assert_true(sd_bus_message_enter_container(reply, 'r', HR_BUS_EVENT_FIELDS) > 0);
                 assert_true(sd_bus_message_read(reply, "t", &time_usec) > 0); /* and then the rest */
                 assert_int_equal(time_usec, i);
-                assert_true(sd_bus_message_skip(reply, HR_BUS_EVENT_FIELDS + 1) > 0);
+                assert_true(sd_bus_message_skip(reply, &HR_BUS_EVENT_FIELDS[1]) > 0);
                 assert_true(sd_bus_message_exit_container(reply) > 0);
         }
         assert_true(sd_bus_message_at_end(reply, false) > 0);
