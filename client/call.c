@@ -403,14 +403,17 @@ static int read_job(sd_bus_message *m, void *row)
 
 static int read_event_fields(sd_bus_message *m, const char *types, struct hr_call_event *e)
 {
+        uint64_t took_usec;
         uint32_t uid;
         int r;
 
         r = sd_bus_message_read(m, types, &e->time_usec, &e->job, &e->name, &uid, &e->stage,
                 &e->previous_stage, &e->reason, &e->used_bytes, &e->limit_bytes, &e->action, &e->outcome,
-                &e->hint, &e->deadline_usec, &e->exit_status);
-        if (r > 0)
+                &e->hint, &e->deadline_usec, &e->exit_status, &took_usec);
+        if (r > 0) {
                 e->uid = uid;
+                e->took_usec = took_usec > 0 ? (int64_t)took_usec : -1;
+        }
         return r;
 }
 

@@ -56,6 +56,7 @@ struct hr_call_event {
         const char *job, *name, *stage, *previous_stage, *reason, *action, *outcome, *hint;
         uint64_t time_usec, uid, used_bytes, limit_bytes, deadline_usec;
         int64_t exit_status; /* -1: not known */
+        int64_t took_usec;   /* -1: it is of none */
 };
 
 struct hr_call_check { /* one line of doctor */

@@ -177,7 +177,7 @@ void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job)
         else
                 hr_units_format_time(time, usec);
         snprintf(text, sizeof(text), "stands still after %s", time);
-        hr_ladder_mention(m, job, "frozen", text);
+        hr_ladder_mention(m, job, "frozen", MAX(usec, 1U), text);
 }
 
 bool hr_enact_can_freeze(const struct hr_job *job, uint64_t now_usec)

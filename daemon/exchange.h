@@ -102,6 +102,7 @@ struct hr_event {
         char hint[120];             /* the exact command to answer with, or "" */
         bool has_run; /* a `headroom run` follows this job: the recorder needs not seek the owner's terminals
                        */
+        uint64_t took_usec;         /* of "frozen": from the decision until it stood still; else 0 */
         int32_t exit_status;        /* of "end" and "exit" where known, else -1 */
         int32_t exit_signal;        /* of the same: > 0: it ended by that */
         enum hr_cause cause;        /* of "end" */

@@ -105,10 +105,11 @@ static void send_point(struct hr_manager *m, struct hr_job *job, uint64_t now_us
 }
 
 static void send_event(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
-        const char *action, const char *outcome, const char *reason)
+        const char *action, const char *outcome, uint64_t took_usec, const char *reason)
 {
         struct hr_event e;
         fill_event(job, stage, previous, action, outcome, reason, &e);
+        e.took_usec = took_usec;
         fill_hint(job, &e);
         hr_exchange_event(m->exchange, &e);
 }
@@ -117,12 +118,13 @@ void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stag
         const char *action, const char *outcome, const char *reason)
 {
         hr_ladder_note(job, reason);
-        send_event(m, job, stage, previous, action, outcome, reason);
+        send_event(m, job, stage, previous, action, outcome, 0, reason);
 }
 
-void hr_ladder_mention(struct hr_manager *m, struct hr_job *job, const char *action, const char *reason)
+void hr_ladder_mention(
+        struct hr_manager *m, struct hr_job *job, const char *action, uint64_t took_usec, const char *reason)
 {
-        send_event(m, job, job->state.stage, job->state.stage, action, "done", reason);
+        send_event(m, job, job->state.stage, job->state.stage, action, "done", took_usec, reason);
 }
 
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,

@@ -116,7 +116,8 @@ void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
         const char *action, const char *outcome, const char *reason);
 /* For the events alone: the stage stays, and so does the reason that status shows. */
-void hr_ladder_mention(struct hr_manager *m, struct hr_job *job, const char *action, const char *reason);
+void hr_ladder_mention(
+        struct hr_manager *m, struct hr_job *job, const char *action, uint64_t took_usec, const char *reason);
 void hr_ladder_note(struct hr_job *job, const char *reason); /* the reason that status shows */
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
         const char *reason, uint64_t timeout_usec);

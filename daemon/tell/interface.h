@@ -86,9 +86,9 @@
 #define HR_BUS_STATUS_FIELDS "sssusssusbtttttstttttssb"
 
 /* time_usec, job, name, uid, stage, previous_stage, reason, used, limit, action, outcome, hint,
- * deadline_usec, exit_status */
-#define HR_BUS_EVENT_STRUCT "(tssusssttssstx)"
-#define HR_BUS_EVENT_FIELDS "tssusssttssstx"
+ * deadline_usec, exit_status, took_usec (of "frozen": until it stood still; else 0) */
+#define HR_BUS_EVENT_STRUCT "(tssusssttssstxt)"
+#define HR_BUS_EVENT_FIELDS "tssusssttssstxt"
 
 /* pid, bytes, count (objects, 0: not known), line (0: not known), name, file ("": not known) */
 #define HR_BUS_HOLDER_STRUCT "(utttss)"

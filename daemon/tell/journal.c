@@ -75,9 +75,13 @@ static const struct {
         {"interrupt", HR_MESSAGE_INTERRUPT, LOG_NOTICE},
         {"terminate", HR_MESSAGE_INTERRUPT, LOG_NOTICE},
         {"kill", HR_MESSAGE_INTERRUPT, LOG_NOTICE},
+        {"saved", HR_MESSAGE_CHECKPOINT, LOG_NOTICE},
         {"limit", HR_MESSAGE_LIMIT, LOG_NOTICE},
+        {"reserve", HR_MESSAGE_LIMIT, LOG_NOTICE},
         {"policy", HR_MESSAGE_LIMIT, LOG_NOTICE},
         {"end", HR_MESSAGE_END, LOG_NOTICE},
+        {"exit", HR_MESSAGE_END, LOG_INFO},
+        {"retry", HR_MESSAGE_END, LOG_NOTICE},
         {"lost", HR_MESSAGE_END, LOG_NOTICE},
         {NULL, HR_MESSAGE_OTHER, LOG_NOTICE},
 };

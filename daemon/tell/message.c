@@ -395,7 +395,7 @@ int hr_message_append_event(sd_bus_message *message, const struct hr_event *e, b
         return sd_bus_message_append(message, as_struct ? HR_BUS_EVENT_STRUCT : HR_BUS_EVENT_FIELDS,
                 e->time_usec, e->job, name, (uint32_t)e->uid, hr_stage_name(e->stage),
                 hr_stage_name(e->previous_stage), reason, e->used_bytes, e->limit_bytes, e->action,
-                e->outcome, hint, e->deadline_usec, (int64_t)e->exit_status);
+                e->outcome, hint, e->deadline_usec, (int64_t)e->exit_status, e->took_usec);
 }
 
 int hr_message_signal_event(sd_bus *bus, const char *destination, const struct hr_event *event)

@@ -350,7 +350,8 @@ static int append_event(sd_bus_message *m, const char *types, size_t i)
 
         return sd_bus_message_append(m, types, e->time_usec, e->words[JOB], e->words[NAME], (uint32_t)1000,
                 e->words[STAGE], e->words[PREVIOUS], e->words[REASON], e->used_bytes, e->limit_bytes,
-                e->words[ACTION], e->words[OUTCOME], daemon_state.hints[i], (uint64_t)0, (int64_t)-1);
+                e->words[ACTION], e->words[OUTCOME], daemon_state.hints[i], (uint64_t)0, (int64_t)-1,
+                (uint64_t)0);
 }
 
 static int method_events(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error HR_UNUSED)

@@ -41,6 +41,8 @@ def drill_saves(s):
     same("its kind", report["kind"] == "process", s.kind == "process")
     check("warned in time", report["warning_milliseconds"] >= 500, detail)
     check("frozen at once", 0 <= report["freeze_microseconds"] < 1000000, detail)
+    same("by its event", report["freeze_microseconds"], next(
+        e["took_microseconds"] for e in s.events(report["job"]) if e["action"] == "frozen"))
     check("its level", abs(report["hold_bytes"] - 64 * MIB * 0.97) < MIB, detail)
     # What it says is what the events say.
     events = s.events(report["job"])

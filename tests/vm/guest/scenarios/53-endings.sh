@@ -133,14 +133,14 @@ is_told "over a crash" crashed failed 6 null '*: failed with status 6*'
 
 printf '[match vm]\nunit = vm-end*.service\npolicy = observe\n' >/etc/headroom/headroom.conf.d/vm-endings.conf
 kill -HUP "$(service_pid)"
-# serve UNIT COMMAND OUTCOME STATUS SIGNAL SENTENCE
+# serve UNIT COMMAND OUTCOME STATUS SIGNAL SENTENCE: systemd makes one $ of two.
 serve() {
 	systemd-run --quiet --unit="$1" sh -c "sleep 8; $2"
 	check "$1 is found" wait_for 30 known "$1.service"
 	is_told "a service, $2" "$1.service" "$3" "$4" "$5" "$6"
 }
 serve vm-end-five 'exit 5' failed 5 null '*: failed with status 5*'
-serve vm-end-shot 'kill -KILL $$' signal null 9 "*: ended by somebody's signal 9 (SIGKILL)*"
+serve vm-end-shot 'kill -KILL $$$$' signal null 9 "*: ended by somebody's signal 9 (SIGKILL)*"
 systemd-run --quiet --collect --unit=vm-end-forgotten sh -c 'sleep 8; exit 5'
 check "vm-end-forgotten is found" wait_for 30 known vm-end-forgotten.service
 is_told "a service that systemd has forgotten" vm-end-forgotten.service ended null null '*: ended, nobody told how*is not known*'
