@@ -199,7 +199,7 @@ def criu_is_told_of_in_time(s):
     os.close(write)
     event = s.wait_event(run.name, "checkpoint", "passed over", seconds=20)
     check("why, what to do, and what comes instead", "pipe to a program outside" in event["reason"] and
-          "--detach" in event["reason"] and "it is held and its owner asked" in event["reason"], event)
+          "--detach" in event["reason"] and "it is held at its limit and its owner asked" in event["reason"], event)
     check("status has it", "pipe to a program outside" in run.status()["reason"], run.status())
     same("and it goes on", run.wait(), 0)
     os.close(read)
@@ -209,10 +209,17 @@ def criu_is_told_of_in_time(s):
     same("what was done", told(s, run, "checkpoint"),
          ["checkpoint passed over", "checkpoint started", "checkpoint proven"])
     reasons = [e["reason"] for e in s.events(run.name) if e["action"] == "checkpoint"]
-    check("and how", "serves a socket; its own code" in reasons[0] and "by channel" in reasons[1], reasons)
+    check("and how", "serves a socket; if that stays so, its own code" in reasons[0] and "by channel" in reasons[1], reasons)
     run.wait_held()
     s.must("resume", run.name, "--limit", "300M")
     same("it finished", (run.wait(), run.out()), (0, "finished\n"))
+    sleeper = s.popen(["/usr/bin/sleep", "30"])
+    s.must("attach", str(sleeper.pid), "--name", "found", "--limit", "100M", "--policy", "save")
+    event = s.wait_event("found", "checkpoint", "passed over", seconds=20)
+    check("one that was found", event["reason"] == "CRIU takes only what stands in a cgroup of its own that can be "
+          "frozen, and it does not; it is held at its limit and its owner asked", event)
+    status, _, err = s.client("checkpoint", "found")
+    check("nor when it is asked for", status == 1 and "CRIU takes only" in err, (status, err))
     check("CRIU was not called", "dump" not in calls(s), calls(s))
 
 
