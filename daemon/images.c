@@ -126,22 +126,17 @@ enum hr_method hr_images_method(const struct hr_manager *m, const struct hr_job 
         return refused && job->can_save_count > 0 ? HR_METHOD_CHANNEL : method;
 }
 
-/* why: "": it can take it now. What happens in its place is told as well. */
-static void tell_refusal(struct hr_manager *m, struct hr_job *job, const char *why)
+/* What happens in its place is told as well. */
+static void tell_refusal(struct hr_manager *m, struct hr_job *job, const char *why, bool may_change)
 {
         char reason[HR_REASON_MAX];
 
-        if (why[0])
-                snprintf(reason, sizeof(reason), "CRIU can't take it as it is: %.*s; %s",
-                        (int)sizeof(job->criu_refusal), why,
-                        job->can_save_count > 0 ? "its own code is asked to save instead"
-                        : job->policy->hold_timeout_usec > 0
-                                ? "if that stays so, it is held and its owner asked"
-                                : "if that stays so, it is interrupted at its limit");
-        else
-                snprintf(reason, sizeof(reason), "CRIU can take it now");
-        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "checkpoint",
-                why[0] ? "passed over" : "possible", reason);
+        snprintf(reason, sizeof(reason), "%s%.*s; %s%s", may_change ? "CRIU can't take it as it is: " : "",
+                (int)sizeof(job->criu_refusal), why, may_change ? "if that stays so, " : "",
+                job->can_save_count > 0              ? "its own code is asked to save instead"
+                : job->policy->hold_timeout_usec > 0 ? "it is held at its limit and its owner asked"
+                                                     : "it is interrupted at its limit");
+        hr_ladder_tell(m, job, job->state.stage, job->state.stage, "checkpoint", "passed over", reason);
 }
 
 /* Soon after its start, when it has opened what it works with; and while it matters, in case that has
@@ -159,7 +154,7 @@ void hr_images_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
         const char *refusal = hr_images_refusal(m, job);
         if (refusal) { /* which does not change */
                 if (first)
-                        tell_refusal(m, job, refusal);
+                        tell_refusal(m, job, refusal, false);
                 job->criu_look_usec = now_usec;
                 return;
         }
@@ -179,7 +174,11 @@ void hr_images_looked(struct hr_manager *m, struct hr_job *job, const struct hr_
         if (strncmp(job->criu_refusal, now, sizeof(job->criu_refusal) - 1) == 0)
                 return;
         snprintf(job->criu_refusal, sizeof(job->criu_refusal), "%s", now);
-        tell_refusal(m, job, job->criu_refusal);
+        if (job->criu_refusal[0])
+                tell_refusal(m, job, job->criu_refusal, true);
+        else
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "checkpoint", "possible",
+                        "CRIU can take it now");
 }
 
 void hr_images_dump(struct hr_manager *m, struct hr_job *job)

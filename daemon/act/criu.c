@@ -647,13 +647,27 @@ static int take_pass(const char *name)
         return TAKE_FD(fd);
 }
 
+static bool is_traced(pid_t pid)
+{
+        char path[64], line[256];
+        int tracer = 0;
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+        _fclose_ FILE *f = fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f))
+                if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+                        break;
+        return tracer != 0;
+}
+
 /* CRIU goes on to copy its pages when it has let go of the job: their list is made after that. */
-static int wait_predump(pid_t pid, const char *listed, const char *pass_name, int *pass)
+static int wait_predump(pid_t pid, pid_t leader, const char *listed, const char *pass_name, int *pass)
 {
         const struct timespec moment = {.tv_nsec = 2 * 1000 * 1000};
         int status;
 
-        while ((status = wait_criu(pid, WNOHANG)) == -EAGAIN && access(listed, F_OK) < 0)
+        while ((status = wait_criu(pid, WNOHANG)) == -EAGAIN &&
+                (access(listed, F_OK) < 0 || is_traced(leader)))
                 nanosleep(&moment, NULL);
         if (status != -EAGAIN && status != 0)
                 return status;
@@ -707,7 +721,7 @@ static void predump(const char *path, struct hr_criu_report *ret)
         char *argv[] = {image->program, "pre-dump", "--tree", leader, "--images-dir", img, "--log-file",
                 "dump.log", "--freeze-cgroup", image->control, "--manage-cgroups=ignore", "--track-mem",
                 "--pre-dump-mode", "read", NULL};
-        int status = wait_predump(begin_criu(argv, output, true), listed, pass_name, &pass);
+        int status = wait_predump(begin_criu(argv, output, true), image->leader, listed, pass_name, &pass);
         if (pass >= 0) { /* it failed before it had let go of the job */
                 thaw(image);
                 (void)unlink(pass_name);

@@ -615,6 +615,8 @@ static void write_ahead(struct step *s)
                 why_not = "the host is full";
         else if (s->binding->left_max_usec < PREDUMP_LEFT_USEC)
                 why_not = "its limit is too near for that";
+        if (why_not && means->can_predump && !past(s, s->binding, HR_STAGE_CHECKPOINT))
+                return; /* which may yet change */
         state->predump_spent = true;
         if (why_not) {
                 note(s, state->stage, "predump", "passed over", "its memory is not written ahead: %s; %s",

@@ -25,7 +25,9 @@ dump) for name in inventory pstree core-$tree mm-$tree pagemap-$tree; do part $n
     @DUMP@ ;;
 pre-dump) printf '\\0\\0\\0\\0\\0\\0\\0\\0\\006\\0\\0\\0\\n\\004\\010\\001\\020\\002' > "$images/stats-dump"
     @PREDUMP@ ;;
-restore) echo 'Error (criu/x.c:1): the page is torn' > "$images/restore.log"; exit 1 ;;
+restore) echo 'Error (criu/r.c:3): 12 exited, status=1' > "$images/restore.log"
+    @WHY@
+    echo 'Error (criu/r.c:2): Restoring FAILED.' >> "$images/restore.log"; exit 1 ;;
 esac
 """
 
@@ -33,10 +35,11 @@ esac
 WHOLE = "part inventory; part pages-1; part pagemap-$tree"
 
 
-def start(s, check_="exit 0", dump="part pages-1", policy="", keep=False, predump=WHOLE, free="0"):
+def start(s, check_="exit 0", dump="part pages-1", policy="", keep=False, predump=WHOLE, free="0",
+          why="echo 'Error (criu/x.c:1): the page is torn' >> \"$images/restore.log\""):
     """A daemon with a CRIU of that kind, and policy `save`."""
     script = s.script("criu", FAKE.replace("@WORK@", s.work).replace("@CHECK@", check_).replace("@DUMP@", dump)
-                      .replace("@PREDUMP@", predump))
+                      .replace("@PREDUMP@", predump).replace("@WHY@", why))
     images = os.path.join(s.directory, "images")
     s.daemon(f"[daemon]\ncriu = {script}\n[policy save]\ncheckpoint_method = criu\ncriu_dir = {images}\ncriu_free = {free}\n"
              f"{'' if keep else 'hold_timeout = 0'}\n{policy}\n")
@@ -98,6 +101,15 @@ def criu_saves_and_ends(s):
     status, _, err = s.client("resume", "j1", "--limit", "200M")
     check("a damaged image", status == 1 and "damaged: pages-1.img" in err, (status, err))
     same("restored but once", calls(s).count("restore"), 1)
+
+
+@scenario("cgroup")
+def criu_does_not_say_why(s):
+    """Where the log of a restore has no reason, the first of what became of its processes is told."""
+    start(s, why="")
+    same("saved", grow(s).wait(), 137)
+    status, _, err = s.client("resume", "j1", "--limit", "200M")
+    check("told", status == 1 and "12 exited, status=1; its image is kept" in err, (status, err))
 
 
 @scenario("cgroup")
@@ -208,7 +220,7 @@ def criu_is_told_of_in_time(s):
     os.close(write)
     event = s.wait_event(run.name, "checkpoint", "passed over", seconds=20)
     check("why, what to do, and what comes instead", "pipe to a program outside" in event["reason"] and
-          "--detach" in event["reason"] and "it is held and its owner asked" in event["reason"], event)
+          "--detach" in event["reason"] and "it is held at its limit and its owner asked" in event["reason"], event)
     check("status has it", "pipe to a program outside" in run.status()["reason"], run.status())
     same("and it goes on", run.wait(), 0)
     os.close(read)
@@ -218,10 +230,17 @@ def criu_is_told_of_in_time(s):
     same("what was done", told(s, run, "checkpoint"),
          ["checkpoint passed over", "checkpoint started", "checkpoint proven"])
     reasons = [e["reason"] for e in s.events(run.name) if e["action"] == "checkpoint"]
-    check("and how", "serves a socket; its own code" in reasons[0] and "by channel" in reasons[1], reasons)
+    check("and how", "serves a socket; if that stays so, its own code" in reasons[0] and "by channel" in reasons[1], reasons)
     run.wait_held()
     s.must("resume", run.name, "--limit", "300M")
     same("it finished", (run.wait(), run.out()), (0, "finished\n"))
+    sleeper = s.popen(["/usr/bin/sleep", "30"])
+    s.must("attach", str(sleeper.pid), "--name", "found", "--limit", "100M", "--policy", "save")
+    event = s.wait_event("found", "checkpoint", "passed over", seconds=20)
+    check("one that was found", event["reason"] == "CRIU takes only what stands in a cgroup of its own that can be "
+          "frozen, and it does not; it is held at its limit and its owner asked", event)
+    status, _, err = s.client("checkpoint", "found")
+    check("nor when it is asked for", status == 1 and "CRIU takes only" in err, (status, err))
     check("CRIU was not called", "dump" not in calls(s), calls(s))
 
 

@@ -182,6 +182,9 @@ static void check(const char *name, const struct job *j)
                 EXPECT_FALSE(name, j->frozen);
         if (j->frozen && j->state.phase != HR_PHASE_KILL) /* somebody comes to end it */
                 EXPECT_TRUE(name, j->state.deadline_usec > 0 && d->look_again_usec <= j->state.deadline_usec);
+        if (d->actions & HR_ACT_PREDUMP) /* of a job that runs, and goes on to */
+                EXPECT_TRUE(name,
+                        j->state.phase == HR_PHASE_WATCH && !j->frozen && !(d->actions & HR_ACT_FORGET));
         if (d->actions & HR_ACT_RAISE)
                 EXPECT_UINT(name, d->raise_bytes, j->in.means.room_bytes);
 }
@@ -1219,8 +1222,13 @@ static void writes_ahead(void **state HR_UNUSED)
                                 {10, 9712, 0, "held hold save checkpoint:started"}}},
                 {"too late for it", AHEAD,
                         .looks = {{1000, 8000, 500, NULL},
-                                {100, 8002, 500, "watch trim - trim:done,predump:passed over", TRIMMED},
-                                {100, 8004, 500, "watch trim - -"}}},
+                                {100, 8002, 500, "watch trim - trim:done", TRIMMED},
+                                {100, 9004, 500, "watch trim - checkpoint:passed over,predump:passed over"},
+                                {100, 9005, 10, "watch trim - -"}}},
+                {"it only seemed to be too late", AHEAD,
+                        .looks = {{1000, 8000, 500, NULL},
+                                {100, 8002, 500, "watch trim - trim:done", TRIMMED},
+                                {100, 8003, 10, "watch trim predump predump:started"}}},
                 {"nothing to be trimmed", .means = BY_CRIU | NO_TRIM, .keys = "criu_predump=yes",
                         .looks = {{1000, 8000, 10,
                                 "watch trim predump notice:done,trim:passed over,predump:started"}}},
@@ -1241,14 +1249,14 @@ static void random_lives(void **state HR_UNUSED)
 {
         static const char *const keys[] = {"", "", "interrupt=off", "kill=off", "interrupt=off kill=off",
                 "hold=off", "hold_timeout=0", "notice=off trim=off", "checkpoint=off", "grace=0",
-                "elastic=yes", "fuse=no", "margin=0%"};
+                "elastic=yes", "fuse=no", "margin=0%", "criu_predump=yes", "criu_predump=yes hold_timeout=0"};
         static const char *const policies[] = {"default", "default", "batch", "observe"};
         struct test_random r = test_random_new("random_lives");
 
         for (int life = 0; life < 400; life++) {
                 char name[80];
                 struct job j;
-                unsigned means = (unsigned)below(&r, 1 << 7) & (unsigned)test_random_next(&r);
+                unsigned means = (unsigned)below(&r, 1 << 10) & (unsigned)test_random_next(&r);
                 const char *policy = policies[below(&r, ELEMENTSOF(policies))],
                            *key = keys[below(&r, ELEMENTSOF(keys))];
                 uint64_t most_usec = 0;
@@ -1277,6 +1285,7 @@ static void random_lives(void **state HR_UNUSED)
                                 l.host_pace = below(&r, 2000);
                                 l.save = below(&r, 4) ? HR_SAVE_RUNNING
                                                       : (enum hr_save)below(&r, HR_SAVE_FAILED + 1);
+                                l.predump = (enum hr_save)below(&r, HR_SAVE_FAILED + 1);
                                 if (!(j.policy.observe) && below(&r, 12) == 0)
                                         l.ask = (enum hr_ask)below(&r, HR_ASK_KILL);
                         }

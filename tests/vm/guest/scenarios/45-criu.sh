@@ -126,7 +126,7 @@ right=0 wanted=0
 for run in $(seq $(((runs + 3) / 4))); do
 	for kind in "${kinds[@]}"; do
 		name=ahead-$kind$run wanted=$((wanted + 1))
-		pause=0.6 start "$kind" "$name" ahead 150M 120 --at-once 60
+		pause=0.6 start "$kind" "$name" ahead 200M 150 --at-once 60
 		wait_for 60 known "$name"
 		ids[$name]=$(field "$name" job)
 	done
@@ -134,7 +134,7 @@ for run in $(seq $(((runs + 3) / 4))); do
 		name=ahead-$kind$run id=${ids[ahead-$kind$run]}
 		[ "$(end_of "$name")" = 137 ] || not_ok "$name is ended" "$(cat "$work/$name.err")"
 		check "$name: memory is written ahead" told predump "done" "$id"
-		[ -e "$images/$id/img/parent" ] || not_ok "$name: the dump knows of it" "$(ls "$images/$id" "$images/$id/img")"
+		[ -e "$images/$id/img/parent" ] || not_ok "$name: the dump knows of it" "$(ls "$images/$id/img" | tr '\n' ' ')"
 		said=$(as_login ana headroom resume "$id" --limit 400M --rm 2>&1) || not_ok "$name goes on" "$said"
 	done
 	for kind in "${kinds[@]}"; do
@@ -148,14 +148,14 @@ is "restored from both they end with the right result" "$right" "$wanted"
 declare -A pages
 for policy in save ahead; do # side by side, a job that has much and changes little
 	name=big-$policy
-	pause=0.4 start numpy "$name" $policy 300M 120 --at-once 200
+	pause=0.6 start numpy "$name" $policy 400M 250 --at-once 200
 	wait_for 60 known "$name"
 	id=$(field "$name" job)
 	end_of "$name" >/dev/null
 	pages[$policy]=$(cat "$images/$id"/img/pages-*.img | wc -c)
 	echo "# $policy: $(told predump "done" "$id" | cut -d ';' -f 1)"
 	echo "# $policy: the dump wrote $((pages[$policy] >> 10)) KiB of pages: $(told checkpoint proven "$id" | cut -d ';' -f 1)"
-	as_login ana headroom resume "$id" --limit 500M --rm
+	as_login ana headroom resume "$id" --limit 600M --rm
 	wait_for 120 test -e "$work/$name" || true
 	is "$name ends rightly" "$(cat "$work/$name")" right
 done
