@@ -143,6 +143,12 @@ static void *run(void *userdata)
 
 /* ---- the bus thread ---- */
 
+/* Where the next page of history begins; 0: there is none. */
+static uint64_t next_page(const struct asked *q)
+{
+        return q->row_count < MAX(q->request.count_max, 1U) ? 0 : q->rows[q->row_count - 1].end_usec;
+}
+
 static int reply(struct asked *q)
 {
         const char *text = NULL;
@@ -160,7 +166,7 @@ static int reply(struct asked *q)
         if (q->request.question == HR_ARCHIVE_STORY)
                 return hr_message_reply_story(q->call, &q->story);
         if (q->request.question == HR_ARCHIVE_HISTORY)
-                return hr_message_reply_history(q->call, q->rows, q->row_count);
+                return hr_message_reply_history(q->call, q->rows, q->row_count, next_page(q));
         return hr_message_reply_advice(q->call, &q->advice, q->by_name);
 }
 
