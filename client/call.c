@@ -333,20 +333,16 @@ static int fail(struct hr_call *call, const sd_bus_error *error, int r)
 
 #define RESTORE_USEC (6 * 3600 * HR_USEC_PER_SEC) /* an image may be as large as the host's memory */
 
-/* Builds a request, sends it, waits. Arguments that are no valid text (UTF-8) are a usage error. */
-static int ask(struct hr_call *call, sd_bus_message **ret, const char *method, const char *types, ...)
+/* Arguments that are no valid text (UTF-8) are a usage error. */
+static int build(
+        struct hr_call *call, sd_bus_message **ret, const char *method, const char *types, va_list arguments)
 {
-        _error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _message_ sd_bus_message *request = NULL;
-        va_list ap;
         int r;
 
         r = sd_bus_message_new_method_call(call->bus, &request, NULL, HR_BUS_PATH, HR_BUS_INTERFACE, method);
-        if (r < 0)
-                return fail(call, NULL, r);
-        va_start(ap, types);
-        r = sd_bus_message_appendv(request, types, ap);
-        va_end(ap);
+        if (r >= 0)
+                r = sd_bus_message_appendv(request, types, arguments);
         if (r == -EINVAL) {
                 free(call->message);
                 call->message = strdup("a name on the command line is not valid UTF-8");
@@ -354,8 +350,64 @@ static int ask(struct hr_call *call, sd_bus_message **ret, const char *method, c
         }
         if (r < 0)
                 return fail(call, NULL, r);
+        *ret = TAKE_PTR(request);
+        return 0;
+}
+
+/* Builds a request, sends it, waits. */
+static int ask(struct hr_call *call, sd_bus_message **ret, const char *method, const char *types, ...)
+{
+        _error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        _message_ sd_bus_message *request = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = build(call, &request, method, types, ap);
+        va_end(ap);
+        if (r != 0)
+                return r;
         r = sd_bus_call(call->bus, request, 0, &error, ret);
         return r < 0 ? fail(call, &error, r) : 0;
+}
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error HR_UNUSED)
+{
+        sd_bus_message **ret = userdata;
+
+        *ret = sd_bus_message_ref(m);
+        return 1;
+}
+
+/* The same without waiting: *ret is set when the answer has come, to that or to an error. */
+static int ask_ahead(struct hr_call *call, sd_bus_message **ret, const char *method, const char *types, ...)
+{
+        _message_ sd_bus_message *request = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = build(call, &request, method, types, ap);
+        va_end(ap);
+        if (r != 0)
+                return r;
+        r = sd_bus_call_async(call->bus, NULL, request, on_answer, ret, 0);
+        return r < 0 ? fail(call, NULL, r) : 0;
+}
+
+static int wait_for(struct hr_call *call, sd_bus_message **answer)
+{
+        while (!*answer) {
+                int r = sd_bus_process(call->bus, NULL);
+
+                if (r == 0)
+                        r = sd_bus_wait(call->bus, UINT64_MAX);
+                if (r < 0 && r != -EINTR)
+                        return fail(call, NULL, r);
+        }
+        return sd_bus_message_is_method_error(*answer, NULL)
+                       ? fail(call, sd_bus_message_get_error(*answer), -sd_bus_message_get_errno(*answer))
+                       : 0;
 }
 
 /* A reply that does not read as the contract says. */
@@ -567,7 +619,7 @@ int hr_call_breakdown(struct hr_call *call, const char *job, struct hr_call_list
 
 /* ---- ended jobs ---- */
 
-_Static_assert(HR_CALL_HISTORY_PAGE == HR_BUS_HISTORY_MAX, "a page that is not full is the last");
+_Static_assert(HR_CALL_HISTORY_PAGE <= HR_BUS_HISTORY_MAX, "a page as large as it is asked for");
 
 static int read_record(sd_bus_message *m, void *row)
 {
@@ -606,17 +658,43 @@ static int read_deed(sd_bus_message *m, void *row)
                 &d->action, &d->outcome, &d->reason, &d->used_bytes, &d->limit_bytes);
 }
 
-int hr_call_history(struct hr_call *call, const struct hr_call_filter *f, struct hr_call_list *ret)
+static int ask_page(
+        struct hr_call *call, const struct hr_call_filter *f, uint64_t until_usec, sd_bus_message **ret)
 {
-        sd_bus_message *reply = NULL;
-        int r;
+        return ask_ahead(call, ret, "History", "ttsssu", f->since_usec, until_usec, f->user, f->name,
+                f->outcome, (uint32_t)HR_CALL_HISTORY_PAGE);
+}
 
-        r = ask(call, &reply, "History", "ttsssu", f->since_usec, f->until_usec, f->user, f->name, f->outcome,
-                (uint32_t)HR_CALL_HISTORY_PAGE);
-        if (r != 0)
-                return r;
-        r = read_list(reply, HR_BUS_RECORD_STRUCT, read_record, sizeof(struct hr_call_record), ret);
-        return r < 0 ? bad_reply(call) : 0;
+int hr_call_history(struct hr_call *call, const struct hr_call_filter *f, struct hr_call_list *pages,
+        size_t room, size_t *ret_count, bool *ret_more)
+{
+        /* Not on the stack: an answer may still come after this has failed. */
+        static sd_bus_message *answer;
+        uint64_t next = f->until_usec;
+        int r = ask_page(call, f, next, &answer);
+
+        *ret_count = 0;
+        while (r == 0 && next > 0) {
+                sd_bus_message *reply;
+
+                r = wait_for(call, &answer);
+                if (r != 0)
+                        break;
+                reply = TAKE_PTR(answer);
+                if (sd_bus_message_read(reply, "t", &next) < 0) {
+                        sd_bus_message_unref(reply);
+                        return bad_reply(call);
+                }
+                *ret_more = next > 0 && *ret_count + 1 == room;
+                next = *ret_more ? 0 : next;
+                if (next > 0)
+                        r = ask_page(call, f, next, &answer);
+                if (read_list(reply, HR_BUS_RECORD_STRUCT, read_record, sizeof(struct hr_call_record),
+                            &pages[*ret_count]) < 0)
+                        return bad_reply(call);
+                ++*ret_count;
+        }
+        return r;
 }
 
 void hr_call_story_done(struct hr_call_story *story)

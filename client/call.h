@@ -176,12 +176,13 @@ int hr_call_metrics(struct hr_call *call, bool openmetrics, struct hr_call_answe
 int hr_call_doctor(struct hr_call *call, struct hr_call_list *ret); /* checks */
 int hr_call_events(struct hr_call *call, struct hr_call_list *ret); /* all that are kept */
 
-/* Of ended jobs. HR_EXIT_NO_JOB: none is on record. History gives at most HR_CALL_HISTORY_PAGE, the newest
- * first.
- */
-#define HR_CALL_HISTORY_PAGE 2000
+/* Of ended jobs. HR_EXIT_NO_JOB: none is on record. */
 int hr_call_story(struct hr_call *call, const char *job, struct hr_call_story *ret);
-int hr_call_history(struct hr_call *call, const struct hr_call_filter *filter, struct hr_call_list *ret);
+/* Pages of records, the newest first: while one is read, the daemon looks for the next. *ret_count of them
+ * are to be done with, also after a failure; *ret_more: there would be more than `room`. */
+int hr_call_history(struct hr_call *call, const struct hr_call_filter *filter, struct hr_call_list *pages,
+        size_t room, size_t *ret_count, bool *ret_more);
+#define HR_CALL_HISTORY_PAGE 2000 /* records in each, about */
 int hr_call_advise(struct hr_call *call, const char *name, const char *command, struct hr_call_advice *ret);
 /* exit_status -1: not known; signal 0: none. */
 int hr_call_ended(struct hr_call *call, const char *job, int exit_status, int signal);

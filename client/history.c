@@ -214,7 +214,7 @@ int hr_history_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_o
                 .outcome = o->value[HR_OPTION_OUTCOME] ? o->value[HR_OPTION_OUTCOME] : ""};
         _call_ struct hr_call *call = NULL;
         size_t page_count = 0, count = 0;
-        bool more = true;
+        bool more = false;
         int r;
 
         r = parse_moment("since", o->value[HR_OPTION_SINCE], 0, &filter.since_usec);
@@ -224,21 +224,13 @@ int hr_history_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_o
                 r = check_outcome(o->value[HR_OPTION_OUTCOME]);
         if (r == 0)
                 r = hr_ask_connect(o, &call);
-        while (r == 0 && more && page_count < PAGES_MAX) {
-                struct hr_call_list *page = &pages[page_count];
-
-                r = hr_call_history(call, &filter, page);
-                if (r != 0) {
-                        r = hr_ask_failed(call, r);
-                        break;
-                }
-                page_count += page->count > 0;
-                count += page->count;
-                more = page->count > 0; /* a page of long texts is shorter than was asked for */
-                if (more)
-                        filter.until_usec = page->records[page->count - 1].end_usec;
+        if (r == 0) {
+                r = hr_call_history(call, &filter, pages, PAGES_MAX, &page_count, &more);
+                r = r != 0 ? hr_ask_failed(call, r) : 0;
         }
-        if (r == 0 && more && page_count == PAGES_MAX)
+        for (size_t i = 0; i < page_count; i++)
+                count += pages[i].count;
+        if (r == 0 && more)
                 hr_output_say(HR_STYLE_PLAIN,
                         "only the newest %zu are shown: --since and --until narrow it down", count);
         if (r == 0)

@@ -9,6 +9,7 @@
 #include "ask.h"
 #include "exit.h"
 #include "output.h"
+#include "text.h"
 
 struct sample {
         const char *metric, *labels;
@@ -50,7 +51,7 @@ int hr_metrics_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_o
         _answer_ struct hr_call_answer answer = {0};
         _free_ struct sample *rows = NULL;
         _call_ struct hr_call *call = NULL;
-        size_t room = 1;
+        size_t room;
         int r;
 
         r = hr_ask_connect(o, &call);
@@ -63,8 +64,7 @@ int hr_metrics_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_o
                 hr_output_text(answer.message);
                 return HR_EXIT_DONE;
         }
-        for (const char *c = answer.message; *c; c++)
-                room += *c == '\n';
+        room = hr_text_lines(answer.message);
         rows = hr_ask_rows(room, sizeof(*rows));
         if (!rows)
                 return HR_EXIT_FAILED;

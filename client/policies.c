@@ -17,6 +17,7 @@
 #include "exit.h"
 #include "fd.h"
 #include "output.h"
+#include "text.h"
 #include "think/config.h"
 #include "think/words.h"
 
@@ -85,7 +86,7 @@ static int show_policies(const struct hr_options *o, const char *name, bool head
         _answer_ struct hr_call_answer answer = {0};
         _free_ struct setting *rows = NULL;
         _call_ struct hr_call *call = NULL;
-        size_t room = 1, count;
+        size_t room, count;
         int r;
 
         r = hr_ask_connect(o, &call);
@@ -98,8 +99,7 @@ static int show_policies(const struct hr_options *o, const char *name, bool head
                 hr_output_text(answer.message);
                 return HR_EXIT_DONE;
         }
-        for (const char *c = answer.message; *c; c++)
-                room += *c == '\n';
+        room = hr_text_lines(answer.message);
         rows = hr_ask_rows(room, sizeof(*rows));
         if (!rows)
                 return HR_EXIT_FAILED;

@@ -92,6 +92,15 @@ void hr_text_write_json(FILE *f, const char *text)
         fputc('"', f);
 }
 
+size_t hr_text_lines(const char *text)
+{
+        size_t count = 1;
+
+        for (; *text; text++)
+                count += *text == '\n';
+        return count;
+}
+
 /* ---- widths ---- */
 
 /* How many columns of a terminal the character at s takes, of n bytes: those of Chinese two, accents none. */

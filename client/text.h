@@ -11,6 +11,8 @@
 void hr_text_write_escaped(FILE *f, const char *text, bool keep_newlines);
 void hr_text_write_json(FILE *f, const char *text); /* as a string of JSON, with its quotes */
 
+size_t hr_text_lines(const char *text); /* that it may have, at most */
+
 /* Of text that is escaped, or was written here. */
 size_t hr_text_width(const char *text);     /* columns */
 bool hr_text_cut(char *text, size_t width); /* above this width, to one column less, for an ellipsis: true */

@@ -109,12 +109,8 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
         hr_history_add(&d->history, now_usec, d->now.used_bytes);
         hr_forecast(&d->history, d->now.limit_bytes, &f);
         d->now.source = d->source;
+        hr_forecast_fill(&f, &d->now);
         d->now.growth_bytes_per_second = MAX(f.growth_bytes_per_second, f.recent_bytes_per_second);
-        d->now.left_min_usec = f.left_min_usec;
-        d->now.left_max_usec = f.left_max_usec;
-        d->now.lasting = f.lasting;
-        d->now.rising = f.rising;
-        d->now.step_will_not_fit = f.step_will_not_fit;
 
         uint64_t wall = d->now.limit_bytes == HR_BYTES_NONE
                                 ? HR_BYTES_NONE

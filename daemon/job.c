@@ -344,16 +344,9 @@ void hr_job_sample(struct hr_job *job, uint64_t now_usec, struct hr_sample *ret)
                 .used_bytes = job->used_bytes,
                 .cache_bytes = job->cache_bytes,
                 .limit_bytes = limit,
-                .growth_bytes_per_second = f.growth_bytes_per_second > 0 ? f.growth_bytes_per_second
-                                           : f.rising                    ? f.recent_bytes_per_second
-                                                                         : 0,
-                .left_min_usec = f.left_min_usec,
-                .left_max_usec = f.left_max_usec,
-                .lasting = f.lasting,
-                .rising = f.rising,
-                .step_will_not_fit = f.step_will_not_fit,
                 .turn = true,
         };
+        hr_forecast_fill(&f, own);
         for (size_t i = 0; i < job->domain_count; i++) {
                 struct hr_domain *d = job->domains[i];
                 struct hr_candidate *c = &ret->candidates[ret->candidate_count++];

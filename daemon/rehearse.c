@@ -43,13 +43,9 @@ static void think_through(void)
                         .source = HR_SOURCE_OWN,
                         .used_bytes = i * HR_MIB,
                         .limit_bytes = 120 * HR_MIB,
-                        .growth_bytes_per_second = f.growth_bytes_per_second,
-                        .left_min_usec = f.left_min_usec,
-                        .left_max_usec = f.left_max_usec,
-                        .lasting = f.lasting,
-                        .rising = f.rising,
                         .turn = true,
                 };
+                hr_forecast_fill(&f, &sample.candidates[0]);
                 struct hr_policy_input in = {
                         .now_usec = sample.time_usec,
                         .policy = &c->policies[0],

@@ -33,6 +33,7 @@ struct asked {
         int result; /* 0 or -errno */
         struct hr_query_row *rows;
         size_t row_count;
+        uint64_t next_usec; /* where the next page of history begins; 0: there is none */
         struct hr_query_story story;
         struct hr_advice advice;
         bool by_name;
@@ -104,7 +105,7 @@ static void find(struct hr_query *reader, struct asked *q)
                 q->result = hr_query_story(reader, o->uid, o->admin, o->word, &q->story);
                 break;
         case HR_ARCHIVE_HISTORY:
-                q->result = hr_query_history(reader, &filter, &q->rows, &q->row_count);
+                q->result = hr_query_history(reader, &filter, &q->rows, &q->row_count, &q->next_usec);
                 break;
         case HR_ARCHIVE_ADVICE:
                 q->result = find_advice(reader, q);
@@ -160,7 +161,7 @@ static int reply(struct asked *q)
         if (q->request.question == HR_ARCHIVE_STORY)
                 return hr_message_reply_story(q->call, &q->story);
         if (q->request.question == HR_ARCHIVE_HISTORY)
-                return hr_message_reply_history(q->call, q->rows, q->row_count);
+                return hr_message_reply_history(q->call, q->rows, q->row_count, q->next_usec);
         return hr_message_reply_advice(q->call, &q->advice, q->by_name);
 }
 

@@ -49,11 +49,11 @@
  *       that the caller may
  * - Record(s job) -> HR_BUS_RECORD_STRUCT, a HR_BUS_POINT_STRUCT, a HR_BUS_DEED_STRUCT
  *       what became of an ended job, by its id or (the newest of that) name: its row, its curve, its events
- * - History(t since, t until, s user, s name, s outcome, u count) -> a HR_BUS_RECORD_STRUCT
+ * - History(t since, t until, s user, s name, s outcome, u count) -> t next, a HR_BUS_RECORD_STRUCT
  *       ended jobs that the caller may see, the newest first, that ended since <= end < until (realtime
  *       microseconds); "": any; at most `count` of them, never above HR_BUS_HISTORY_MAX, fewer where their
- *       texts are long, and beyond that those that ended in the same microsecond as the last: the next page
- *       is what ended before, and an empty one the end
+ *       texts are long, and beyond that those that ended in the same microsecond as the last. next: the
+ *       `until` of the next page; 0: that was all
  * - Advise(s name, s command) -> t limit, t p95, t most, u runs, u lower_bounds, b lower_bound, s sure, b
  * by_name the limit to ask for next time, from the runs of that command line, or where there are none of that
  * name

@@ -333,11 +333,16 @@ static int append_record(sd_bus_message *reply, const struct hr_query_row *row)
         return r;
 }
 
-int hr_message_reply_history(sd_bus_message *call, const struct hr_query_row *rows, size_t count)
+int hr_message_reply_history(
+        sd_bus_message *call, const struct hr_query_row *rows, size_t count, uint64_t next_usec)
 {
         HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        int r = begin_array(call, HR_BUS_RECORD_STRUCT, &reply);
+        int r = sd_bus_message_new_method_return(call, &reply);
 
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "t", next_usec);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
         for (size_t i = 0; i < count && r >= 0; i++)
                 r = append_record(reply, &rows[i]);
         return r < 0 ? r : hr_message_send_array(reply);

@@ -30,7 +30,9 @@ int hr_message_reply_doctor(
 int hr_message_reply_why(sd_bus_message *call, const struct hr_channel_answer *a, const char *sentence);
 int hr_message_reply_breakdown(sd_bus_message *call, const struct hr_breakdown *b);
 int hr_message_reply_story(sd_bus_message *call, const struct hr_query_story *story);
-int hr_message_reply_history(sd_bus_message *call, const struct hr_query_row *rows, size_t count);
+/* next_usec: where the next page begins; 0: that was the last. */
+int hr_message_reply_history(
+        sd_bus_message *call, const struct hr_query_row *rows, size_t count, uint64_t next_usec);
 int hr_message_reply_advice(sd_bus_message *call, const struct hr_advice *a, bool by_name);
 int hr_message_reply_error(sd_bus_message *call, int error, const char *text); /* error: -errno */
 

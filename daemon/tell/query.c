@@ -138,10 +138,11 @@ static int read_row(sqlite3_stmt *s, struct hr_query_row *row)
 }
 
 int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct hr_query_row **ret_rows,
-        size_t *ret_count)
+        size_t *ret_count, uint64_t *ret_next_usec)
 {
         struct hr_query_row *rows = NULL;
         size_t count = 0, room = 0, bytes = 0;
+        uint64_t next_usec = 0;
         sqlite3_stmt *s = NULL;
         char sql[700];
         int error, code = SQLITE_DONE;
@@ -167,6 +168,7 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
         while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
                 if ((count >= f->count_max || bytes >= HR_QUERY_PAGE_BYTES) &&
                         (count == 0 || column_size(s, END_COLUMN) < rows[count - 1].end_usec)) {
+                        next_usec = count > 0 ? rows[count - 1].end_usec : 0;
                         code = SQLITE_DONE;
                         break;
                 }
@@ -197,6 +199,7 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
         }
         *ret_rows = rows;
         *ret_count = count;
+        *ret_next_usec = next_usec;
         return 0;
 }
 

@@ -680,7 +680,7 @@ const sd_bus_vtable hr_service_vtable[] = {
         METHOD("Breakdown", "s", "a" HR_BUS_PART_STRUCT),
         METHOD("Metrics", "b", "s"),
         METHOD("Record", "s", HR_BUS_RECORD_STRUCT "a" HR_BUS_POINT_STRUCT "a" HR_BUS_DEED_STRUCT),
-        METHOD("History", "ttsssu", "a" HR_BUS_RECORD_STRUCT),
+        METHOD("History", "ttsssu", "ta" HR_BUS_RECORD_STRUCT),
         METHOD("Advise", "ss", "tttuubsb"),
         METHOD("Ended", "sxx", ""),
         METHOD("Subscribe", "", ""),

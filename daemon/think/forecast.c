@@ -481,3 +481,15 @@ void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_for
         }
         *ret = f;
 }
+
+void hr_forecast_fill(const struct hr_forecast *f, struct hr_candidate *c)
+{
+        c->growth_bytes_per_second = f->growth_bytes_per_second > 0 ? f->growth_bytes_per_second
+                                     : f->rising                    ? f->recent_bytes_per_second
+                                                                    : 0;
+        c->left_min_usec = f->left_min_usec;
+        c->left_max_usec = f->left_max_usec;
+        c->lasting = f->lasting;
+        c->rising = f->rising;
+        c->step_will_not_fit = f->step_will_not_fit;
+}

@@ -55,3 +55,7 @@ struct hr_forecast {
 
 /* limit_bytes may be HR_BYTES_NONE (left: never). At or above the limit while rising: left 0. */
 void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_forecast *ret);
+
+/* What a forecast says of one limit, into its candidate; the rest of it is left as it is. Growth that is not
+ * proven yet is shown by its recent pace. */
+void hr_forecast_fill(const struct hr_forecast *f, struct hr_candidate *c);

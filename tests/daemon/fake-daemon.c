@@ -405,7 +405,9 @@ static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
         if (r >= 0)
                 r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0 && strcmp(member, "History") == 0) {
-                r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
+                r = sd_bus_message_append(reply, "t", (uint64_t)0);
+                if (r >= 0)
+                        r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
                 if (r >= 0 && until > RECORD_END_USEC)
                         r = append_record(reply);
                 if (r >= 0)
@@ -492,7 +494,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Record", "s", HR_BUS_RECORD_STRUCT "a" HR_BUS_POINT_STRUCT "a" HR_BUS_DEED_STRUCT,
                 method_record, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD(
-                "History", "ttsssu", "a" HR_BUS_RECORD_STRUCT, method_record, SD_BUS_VTABLE_UNPRIVILEGED),
+                "History", "ttsssu", "ta" HR_BUS_RECORD_STRUCT, method_record, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Advise", "ss", "tttuubsb", method_advise, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Ended", "sxx", "", method_ended, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Subscribe", "", "", method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -94,7 +94,7 @@ static inline struct hr_sample make_sample(
 
         hr_history_add(h, now, p->used_bytes);
         hr_forecast(h, limit_bytes, &f);
-        return (struct hr_sample){.time_usec = now,
+        struct hr_sample sample = {.time_usec = now,
                 .used_bytes = p->used_bytes,
                 .cache_bytes = p->cache_bytes,
                 .candidate_count = 1,
@@ -103,16 +103,10 @@ static inline struct hr_sample make_sample(
                         .used_bytes = p->used_bytes,
                         .cache_bytes = p->cache_bytes,
                         .limit_bytes = limit_bytes,
-                        .growth_bytes_per_second = f.growth_bytes_per_second > 0 ? f.growth_bytes_per_second
-                                                   : f.rising                    ? f.recent_bytes_per_second
-                                                                                 : 0,
-                        .left_min_usec = f.left_min_usec,
-                        .left_max_usec = f.left_max_usec,
-                        .lasting = f.lasting,
-                        .rising = f.rising,
-                        .step_will_not_fit = f.step_will_not_fit,
                         .turn = true,
                 }};
+        hr_forecast_fill(&f, &sample.candidates[0]);
+        return sample;
 }
 
 /* When it is looked at next: as plan() in daemon/ladder.c, of a job with one limit. Keep them alike. */

@@ -50,6 +50,12 @@ def take(megabytes):
     return bytearray(b"x") * int(megabytes * MB)
 
 
+def write_big(megabytes):
+    with open("big", "wb") as out:
+        for _ in range(megabytes // 10):
+            out.write(take(10))
+
+
 def work(seconds):
     """On the processor, without memory."""
     until, x = time.monotonic() + seconds, 1
@@ -248,9 +254,7 @@ def leak_with_noise():
 
 @program("cat: 2 GB of files through a group of 150 MB", limit=150, seconds=90)
 def cache_heavy():
-    with open("big", "wb") as out:
-        for _ in range(40):
-            out.write(take(10))
+    write_big(400)
     with open("/dev/null", "wb") as null:
         kept = take(30)
         for _ in range(6):
@@ -263,9 +267,7 @@ def cache_heavy():
 
 @program("reads files and keeps a tenth of each, with the cache full", limit=260, seconds=200, step=0.3)
 def cache_and_keep():
-    with open("big", "wb") as out:
-        for _ in range(60):
-            out.write(take(10))
+    write_big(600)
     kept = []
     while True:
         with open("big", "rb") as file:
@@ -385,9 +387,7 @@ def tmpfs_files():
 @program("a file of 400 MB mapped and read in random order", seconds=60)
 def mapped_file():
     import mmap
-    with open("big", "wb") as out:
-        for _ in range(40):
-            out.write(take(10))
+    write_big(400)
     chance, found = random.Random(10), 0
     with open("big", "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         for i in range(60000):
