@@ -26,7 +26,6 @@
 #include "call.h"
 #include "child.h"
 #include "clock.h"
-#include "command.h"
 #include "environment.h"
 #include "exit.h"
 #include "fd.h"
@@ -36,6 +35,7 @@
 #include "output.h"
 #include "saved.h"
 #include "signals.h"
+#include "think/cmdline.h"
 #include "think/config.h"
 #include "think/units.h"
 
@@ -307,13 +307,13 @@ static int register_job(struct run *run)
 {
         const struct hr_options *o = run->o;
         HR_CLEANUP(hr_call_answer_done) struct hr_call_answer answer = {0};
-        _free_ char *command = hr_command_spell(run->child.command);
+        char command[HR_CMDLINE_MAX] = "";
         struct hr_call_run request = {
                 .pid = run->child.pid,
                 .name = run->name,
                 .policy = o->value[HR_OPTION_POLICY] ? o->value[HR_OPTION_POLICY] : "",
                 .checkpoint = o->value[HR_OPTION_CHECKPOINT] ? o->value[HR_OPTION_CHECKPOINT] : "",
-                .command = command ? command : "",
+                .command = command,
                 .has_limit = o->has_limit,
                 .fuse = hr_options_has(o, HR_OPTION_FUSE),
                 .detached = run->child.detached,
@@ -321,6 +321,8 @@ static int register_job(struct run *run)
                 .retried = o->retried,
         };
 
+        for (size_t i = 0; run->child.command[i]; i++)
+                hr_cmdline_add(command, run->child.command[i]);
         if (hr_call_run(run->call, &request, &answer) != 0) {
                 hr_output_say(HR_STYLE_PLAIN, "%s is not started: %s", run->name, hr_call_message(run->call));
                 return HR_EXIT_NOT_STARTED;

@@ -15,12 +15,12 @@
 #include <time.h>
 
 #include "ask.h"
-#include "command.h"
 #include "exit.h"
 #include "history.h"
 #include "output.h"
 #include "page.h"
 #include "text.h"
+#include "think/cmdline.h"
 #include "think/units.h"
 
 #define SHOWN_FIRST 3 /* of a long timeline */
@@ -140,7 +140,7 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
 void hr_story_explain(const struct hr_call_story *s, struct hr_story_words *w)
 {
         const struct hr_call_record *r = &s->record;
-        const char *command = hr_command_can_be_typed(r->command) ? r->command : "COMMAND";
+        const char *command = hr_cmdline_can_be_typed(r->command) ? r->command : "COMMAND";
         char more[HR_TEXT_SIZE_MAX];
         bool short_of_it = is(s, "own_limit") || (is(s, "memory_error") && (r->fused || !r->said_error)) ||
                            is(s, "interrupted") || is(s, "killed");

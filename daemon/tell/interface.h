@@ -103,8 +103,6 @@
 #define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssstbb"
 #define HR_BUS_RECORD_STRUCT "(" HR_BUS_RECORD_FIELDS ")"
 #define HR_BUS_HISTORY_MAX 2000 /* about 1 MB; a page more costs six changes of thread and process */
-/* Of a command line that is given to Run, escaped: what is longer is cut. */
-#define HR_BUS_COMMAND_MAX 4096
 
 /* time, used, cache, limit */
 #define HR_BUS_POINT_STRUCT "(tttt)"

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "fd.h"
 #include "tell/curve.h"
+#include "think/cmdline.h"
 
 /*
  * The writer keeps a `live` for each job that runs: its row's number, and its curve, thinned as it comes. The
@@ -431,10 +432,10 @@ static char *copy_or_null(const char *text, bool *failed_)
         return copy;
 }
 
-/* Of a job that was attached or found: as its first process has it, with blanks between its words. */
+/* Of a job that was attached or found: as its first process has it. */
 static char *read_command(const struct hr_record *r, pid_t pid)
 {
-        char path[320], raw[4096], escaped[4096];
+        char path[320], raw[HR_CMDLINE_MAX], spelled[HR_CMDLINE_MAX] = "";
 
         if (!r->proc_path || pid <= 0)
                 return NULL;
@@ -443,13 +444,12 @@ static char *read_command(const struct hr_record *r, pid_t pid)
         ssize_t n = fd >= 0 ? read(fd, raw, sizeof(raw) - 1) : -1;
         if (n <= 0)
                 return NULL;
-        while (n > 0 && raw[n - 1] == '\0')
+        while (n > 0 && raw[n - 1] == '\0') /* also what is left of a title that was set */
                 n--;
-        for (ssize_t i = 0; i < n; i++)
-                raw[i] = raw[i] ? raw[i] : ' ';
         raw[n] = '\0';
-        hr_units_escape(escaped, sizeof(escaped), raw);
-        return strdup(escaped);
+        for (const char *word = raw; word < raw + n; word += strlen(word) + 1)
+                hr_cmdline_add(spelled, word);
+        return strdup(spelled);
 }
 
 static void insert_job(struct hr_record *r, struct live *l, uint64_t now_usec)

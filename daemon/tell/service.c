@@ -12,6 +12,7 @@
 #include "tell/message.h"
 #include "tell/pending.h"
 #include "fd.h"
+#include "think/cmdline.h"
 #include "think/parse.h"
 
 #ifndef HR_VERSION
@@ -125,7 +126,7 @@ static char *cut_command(const char *command)
 {
         _free_ char *owned = NULL;
         const char *text = hr_message_text(command, &owned);
-        size_t length = text ? strnlen(text, HR_BUS_COMMAND_MAX - 1) : 0;
+        size_t length = text ? strnlen(text, HR_CMDLINE_MAX - 1) : 0;
 
         return text ? strndup(text, length) : NULL;
 }

@@ -51,6 +51,18 @@ def record_by_itself(s):
     same("no such job", s.client("why", "nobody")[0], 4)
 
 
+@scenario("process")
+def record_attached(s):
+    """Of a job that nobody started with `run` the command is told as it can be typed, each word of it whole."""
+    s.daemon()
+    job = s.popen(["sh", "-c", "sleep 1.5; true # $HOME", "it's"])
+    s.must("attach", str(job.pid), "--name", "found")
+    job.wait()
+    story = told(s, "found", outcome="ended")
+    same("its command", story["command"], "sh -c 'sleep 1.5; true # $HOME' 'it'\"'\"'s'")
+    check("what to type", f"-- {story['command']}\n" in s.must("why", "found"), s.must("why", "found"))
+
+
 @scenario("cgroup", "process")
 def record_memory_error(s):
     """`run --fuse`: what ends by its MemoryError says so, with its line; what fails otherwise under a fuse failed."""

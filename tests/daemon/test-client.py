@@ -637,7 +637,9 @@ def ended_jobs(fake):
     same("times", (story["start"], story["events"][0]["time"]),
          ("2023-11-14T22:13:20.000000Z", "2023-11-14T22:18:20.000000Z"))
     same("none such", fake.client("why", "j91")[0], EXIT["no job"])
-    same("page", fake.client("why", "ended", "--html", "page.html")[0], 0)
+    with open(os.path.join(fake.directory, "page.html.part"), "w+", encoding="utf-8") as waits:
+        same("page", fake.client("why", "ended", "--html", "page.html")[0], 0)
+        same("nobody reads along", waits.read(), "")
     with open(os.path.join(fake.directory, "page.html"), encoding="utf-8") as file:
         page = file.read()
     for unwanted in ("<script", "<img", "<b> holds", "<fills>", "\033", "http:", "https:"):
