@@ -39,25 +39,16 @@ static int cgroup2_read_usage(struct hr_group *g, struct hr_usage *ret)
 static int cgroup2_read_limits(struct hr_group *g, struct hr_group_limits *ret)
 {
         struct hr_group_limits limits = {.memsw_bytes = HR_BYTES_NONE};
-        const struct {
-                const char *name;
-                uint64_t *bytes;
-                bool optional;
-        } files[] = {
+        const struct hr_limit_file files[] = {
                 {"memory.max", &limits.limit_bytes, false}, {"memory.high", &limits.high_bytes, false},
                 {"memory.swap.max", &limits.swap_max_bytes, true}, /* without CONFIG_SWAP */
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                int r = hr_sense_read_number_at(g->dir_fd, files[i].name, files[i].bytes);
+        int r = hr_sense_read_limits_at(g->dir_fd, files, ELEMENTSOF(files));
 
-                if (r != 0 && !(r == -ENOENT && files[i].optional))
-                        return r;
-                if (r != 0 || !hr_sense_plausible(*files[i].bytes))
-                        *files[i].bytes = HR_BYTES_NONE;
-        }
-        *ret = limits;
-        return 0;
+        if (r == 0)
+                *ret = limits;
+        return r;
 }
 
 static int cgroup2_read_peak(struct hr_group *g, uint64_t *ret)

@@ -120,6 +120,19 @@ int hr_sense_read_number_at(int dir_fd, const char *name, uint64_t *ret)
         return r != 0 ? r : hr_parse_number(text, size, ret);
 }
 
+int hr_sense_read_limits_at(int dir_fd, const struct hr_limit_file *files, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                int r = hr_sense_read_number_at(dir_fd, files[i].name, files[i].bytes);
+
+                if (r != 0 && !(r == -ENOENT && files[i].optional))
+                        return r;
+                if (r != 0 || !hr_sense_plausible(*files[i].bytes))
+                        *files[i].bytes = HR_BYTES_NONE;
+        }
+        return 0;
+}
+
 /* "/a/b": from the top, no empty, "." or ".." part, and not the root itself. */
 static bool path_is_good(const char *path)
 {

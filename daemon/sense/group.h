@@ -120,5 +120,12 @@ int hr_sense_read_fd(int fd, char *buf, size_t size, size_t *ret_size);
 int hr_sense_read_all_fd(int fd, char *buf, size_t size, size_t *ret_size);
 /* One number in a file below dir_fd. As hr_sense_read_at, and -EBADMSG, -ERANGE of hr_parse_number. */
 int hr_sense_read_number_at(int dir_fd, const char *name, uint64_t *ret);
+struct hr_limit_file {
+        const char *name;
+        uint64_t *bytes; /* HR_BYTES_NONE for "max", or what no machine has */
+        bool optional;   /* a kernel may lack it: HR_BYTES_NONE too */
+};
+/* Several of them; on failure some may have been written. As hr_sense_read_number_at. */
+int hr_sense_read_limits_at(int dir_fd, const struct hr_limit_file *files, size_t count);
 /* Can a machine have so much memory: at most 2^52 bytes, the physical addresses of x86-64 and arm64. */
 bool hr_sense_plausible(uint64_t bytes);
