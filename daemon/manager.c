@@ -25,6 +25,7 @@
  * Jobs live in a table by slot, which is their card's slot too.
  */
 
+#define COMMANDS_USEC HR_USEC_PER_MSEC /* then others have their turn: a doctor takes 0.3 ms; chosen */
 #define IDS_AHEAD \
         16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
 
@@ -409,14 +410,19 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
 static int on_command(sd_event_source *source HR_UNUSED, int fd, uint32_t revents HR_UNUSED, void *userdata)
 {
         struct hr_manager *m = userdata;
-        uint64_t count;
-        (void)!read(fd, &count, sizeof(count)); /* EAGAIN: it was counted already */
-        for (struct hr_command *c = hr_exchange_next_command(m->exchange); c;
-                c = hr_exchange_next_command(m->exchange))
-                hr_verbs_dispatch(m, c);
         struct hr_reply reply;
+        struct hr_command *c;
+        uint64_t one = 1, begun = hr_clock_usec();
+
         while (hr_exchange_next_reply(m->exchange, &reply))
                 hr_consult_heard(m, &reply);
+        do {
+                c = hr_exchange_next_command(m->exchange);
+                if (c)
+                        hr_verbs_dispatch(m, c);
+        } while (c && hr_clock_usec() < begun + COMMANDS_USEC);
+        if (c)
+                (void)!write(fd, &one, sizeof(one)); /* there may be more; EAGAIN: it is readable */
         hr_manager_schedule(m);
         return 0;
 }

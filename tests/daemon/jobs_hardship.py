@@ -146,14 +146,14 @@ def start_crowd(s):
     return runs, go
 
 
-def held_and_finished(s, runs):
+def held_and_finished(s, runs, room="100M"):
     """Each is held or has ended; with more room each finishes, and the kernel has killed none."""
     for run in runs:
         wait_until(f"{run.name} is held", lambda r=run: r.process.poll() is not None or
                    (r.status() or {}).get("stage") == "hold", 60, run.explain)
     for run in runs:
         if run.process.poll() is None:
-            s.must("resume", run.name, "--limit", "100M")
+            s.must("resume", run.name, "--limit", room)
     for run in runs:
         run.check_unharmed(run.wait(60))
         same(f"{run.name} has finished", run.result()[0], "finished")
@@ -181,6 +181,20 @@ def crowd_while_cgroups_are_busy(s):
     # One that got its room before it stood still has nothing to tell.
     check("it is told how long a freeze took", len(frozen & set(took)) > CROWD / 2, (frozen, took))
     check("run does not tell of that", not any("stands still" in run.err() for run in runs), runs[0].err())
+
+
+@scenario("cgroup", "process", alone=True)
+def asked_without_pause(s):
+    """While others ask for status and doctor without a pause, a job at full speed is held before its limit all the same."""
+    s.daemon()
+    client = os.path.join(s.build, "headroom")
+    loop = f"while :; do {client} doctor; {client} status; done >/dev/null 2>&1"
+    askers = [s.popen(["sh", "-c", loop]) for _ in range(7)]
+    time.sleep(1)
+    run = s.grow("--to", "300", "--rate", "0", limit="200M")
+    held_and_finished(s, [run], "400M")
+    for asker in askers:
+        asker.kill()
 
 
 @scenario("cgroup")
