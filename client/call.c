@@ -455,14 +455,17 @@ static int read_job(sd_bus_message *m, void *row)
 
 static int read_event_fields(sd_bus_message *m, const char *types, struct hr_call_event *e)
 {
+        uint64_t took_usec;
         uint32_t uid;
         int r;
 
         r = sd_bus_message_read(m, types, &e->time_usec, &e->job, &e->name, &uid, &e->stage,
                 &e->previous_stage, &e->reason, &e->used_bytes, &e->limit_bytes, &e->action, &e->outcome,
-                &e->hint, &e->deadline_usec, &e->exit_status);
-        if (r > 0)
+                &e->hint, &e->deadline_usec, &e->exit_status, &took_usec);
+        if (r > 0) {
                 e->uid = uid;
+                e->took_usec = took_usec > 0 ? (int64_t)took_usec : -1;
+        }
         return r;
 }
 
@@ -623,15 +626,17 @@ static int read_record(sd_bus_message *m, void *row)
         struct hr_call_record *c = row;
         uint32_t uid;
         int64_t number;
-        int censored, r;
+        int censored, fused, said, r;
 
         r = sd_bus_message_read(m, HR_BUS_RECORD_STRUCT, &c->job, &c->name, &c->command, &c->user, &uid,
                 &c->kind, &c->cgroup, &c->unit, &c->policy, &c->start_usec, &c->end_usec, &c->limit_bytes,
                 &c->peak_bytes, &censored, &c->peak_source, &c->outcome, &c->exit_status, &number, &c->reason,
-                &c->held_by, &c->stage, &c->left_out_count);
+                &c->held_by, &c->stage, &c->left_out_count, &fused, &said);
         if (r > 0) {
                 c->uid = uid;
                 c->censored = censored;
+                c->fused = fused;
+                c->said_error = said;
                 c->signal = (uint64_t)number;
         }
         return r;

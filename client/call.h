@@ -56,6 +56,7 @@ struct hr_call_event {
         const char *job, *name, *stage, *previous_stage, *reason, *action, *outcome, *hint;
         uint64_t time_usec, uid, used_bytes, limit_bytes, deadline_usec;
         int64_t exit_status; /* -1: not known */
+        int64_t took_usec;   /* -1: it is of none */
 };
 
 struct hr_call_check { /* one line of doctor */
@@ -77,7 +78,9 @@ struct hr_call_record { /* of an ended job; signal 0: none; exit_status -1: not 
                 *reason, *held_by, *stage;
         uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, signal, left_out_count;
         int64_t exit_status;
-        bool censored; /* peak_bytes is a lower bound */
+        bool censored;   /* peak_bytes is a lower bound */
+        bool fused;      /* Headroom's fuse was armed at its end */
+        bool said_error; /* one of its processes said that it ends by a MemoryError */
 };
 
 struct hr_call_point {

@@ -153,17 +153,6 @@ static void drill_done(struct drill *d)
 }
 #define _drill_ HR_CLEANUP(drill_done)
 
-/* "stands still after 0.4 ms", or "... 12 s"; -1: said otherwise. */
-static int64_t read_freeze(const char *reason)
-{
-        double number;
-        char unit[8];
-
-        if (sscanf(reason, "stands still after %lf %7s", &number, unit) != 2)
-                return -1;
-        return (int64_t)(number * (strcmp(unit, "ms") == 0 ? HR_USEC_PER_MSEC : HR_USEC_PER_SEC));
-}
-
 static void on_event(const struct hr_call_event *e, void *userdata)
 {
         struct drill *d = userdata;
@@ -182,7 +171,7 @@ static void on_event(const struct hr_call_event *e, void *userdata)
                         d->hold_usec = e->time_usec;
                 d->freeze_failed |= strcmp(e->outcome, "failed") == 0;
         } else if (strcmp(e->action, "frozen") == 0) {
-                d->freeze_usec = read_freeze(e->reason);
+                d->freeze_usec = e->took_usec;
                 d->still = true;
         } else if (strcmp(e->action, "interrupt") == 0 && !d->answered &&
                    strcmp(e->outcome, "observed") != 0 && strcmp(e->outcome, "passed over") != 0) {

@@ -43,6 +43,7 @@ static const struct hr_field event_fields[] = {
         {"hint", NULL, NULL, HR_TYPE_TEXT, EVENT(hint), 0},
         {"deadline", NULL, NULL, HR_TYPE_TIME, EVENT(deadline_usec), 0},
         {"exit_status", NULL, NULL, HR_TYPE_STATUS, EVENT(exit_status), 0},
+        {"took_microseconds", NULL, NULL, HR_TYPE_STATUS, EVENT(took_usec), 0},
 };
 static const struct hr_table event_table = {
         event_fields, ELEMENTSOF(event_fields), sizeof(struct event_row), false};

@@ -15,10 +15,10 @@
 
 #include "ask.h"
 #include "clock.h"
-#include "command.h"
 #include "exit.h"
 #include "name.h"
 #include "output.h"
+#include "think/cmdline.h"
 #include "think/units.h"
 #include "think/words.h"
 
@@ -121,6 +121,8 @@ static const struct hr_field history_fields[] = {
         {"command", NULL, NULL, HR_TYPE_TEXT, RECORD(command), 0},
         {"reason", NULL, NULL, HR_TYPE_TEXT, RECORD(reason), 0},
         {"held_by", NULL, NULL, HR_TYPE_TEXT, RECORD(held_by), 0},
+        {"fuse_armed", NULL, NULL, HR_TYPE_FLAG, RECORD(fused), 0},
+        {"memory_error_said", NULL, NULL, HR_TYPE_FLAG, RECORD(said_error), 0},
         {NULL, "HOW", NULL, HR_TYPE_CHARS, offsetof(struct history_row, how), HR_WIDE},
 };
 static const struct hr_table history_table = {
@@ -240,14 +242,21 @@ int hr_history_verb(const struct hr_verb_info *verb HR_UNUSED, const struct hr_o
 
 /* ---- advise ---- */
 
+static void spell(char line[static HR_CMDLINE_MAX], char *const *command)
+{
+        line[0] = '\0';
+        for (size_t i = 0; command[i]; i++)
+                hr_cmdline_add(line, command[i]);
+}
+
 int hr_advise_ask(struct hr_call *call, const char *name, char *const *command, struct hr_call_advice *ret)
 {
-        _free_ char *line = hr_command_spell(command);
-        char derived[HR_NAME_MAX];
+        char line[HR_CMDLINE_MAX], derived[HR_NAME_MAX];
 
+        spell(line, command);
         if (!name)
                 name = hr_name_derive(derived, command);
-        return hr_call_advise(call, name, line ? line : "", ret);
+        return hr_call_advise(call, name, line, ret);
 }
 
 void hr_advise_describe(const struct hr_call_advice *a, char *buf, size_t size)
@@ -286,9 +295,9 @@ static const struct hr_table advise_table = {
 int hr_advise_verb(const struct hr_verb_info *verb, const struct hr_options *o)
 {
         HR_CLEANUP(hr_call_advice_done) struct hr_call_advice advice = {0};
-        _free_ char *line = hr_command_spell(o->arguments), *words = hr_options_spell(o->arguments);
+        _free_ char *words = hr_options_spell(o->arguments);
         _call_ struct hr_call *call = NULL;
-        char why[300], limit[HR_TEXT_SIZE_MAX], spelled[HR_TEXT_SIZE_MAX];
+        char why[300], limit[HR_TEXT_SIZE_MAX], spelled[HR_TEXT_SIZE_MAX], line[HR_CMDLINE_MAX];
         bool is_name = o->argument_count == 1 && hr_units_check_name(o->arguments[0]) == 0;
         int r;
 
@@ -302,6 +311,7 @@ int hr_advise_verb(const struct hr_verb_info *verb, const struct hr_options *o)
                 named.arguments[1] = NULL;
                 return hr_advise_verb(verb, &named);
         }
+        spell(line, o->arguments);
         r = hr_ask_connect(o, &call);
         if (r != 0)
                 return r;
@@ -312,15 +322,14 @@ int hr_advise_verb(const struct hr_verb_info *verb, const struct hr_options *o)
                         "no run of %s is on record: run it once with a generous limit, headroom run --limit "
                         "80%% "
                         "-- COMMAND;\nheadroom history shows what is on record",
-                        line ? line : "it");
+                        line);
                 return HR_EXIT_NO_JOB;
         }
         if (r != 0)
                 return hr_ask_failed(call, r);
         if (hr_ask_json(o)) {
-                struct advise_row row = {.advice = advice,
-                        .basis = advice.by_name ? "name" : "command",
-                        .what = line ? line : ""};
+                struct advise_row row = {
+                        .advice = advice, .basis = advice.by_name ? "name" : "command", .what = line};
                 hr_output_rows(&advise_table, &row, 1, HR_FORMAT_JSON);
                 return HR_EXIT_DONE;
         }

@@ -436,7 +436,9 @@ int hr_page_save(const struct hr_call_story *story, const char *path)
                 part = NULL;
                 return -ENOMEM;
         }
-        fd = open(part, O_WRONLY | O_CLOEXEC | (plain ? O_CREAT | O_TRUNC | O_NOFOLLOW : 0), 0600);
+        if (plain)
+                (void)unlink(part); /* of a crash; or somebody waits there to read along, as in /tmp */
+        fd = open(part, O_WRONLY | O_CLOEXEC | (plain ? O_CREAT | O_EXCL : 0), 0600);
         if (fd < 0)
                 return -errno;
         f = fdopen(fd, "w");

@@ -26,15 +26,16 @@
 #include "call.h"
 #include "child.h"
 #include "clock.h"
-#include "command.h"
 #include "environment.h"
 #include "exit.h"
 #include "fd.h"
 #include "history.h"
+#include "keeper.h"
 #include "name.h"
 #include "output.h"
 #include "saved.h"
 #include "signals.h"
+#include "think/cmdline.h"
 #include "think/config.h"
 #include "think/units.h"
 
@@ -306,13 +307,13 @@ static int register_job(struct run *run)
 {
         const struct hr_options *o = run->o;
         HR_CLEANUP(hr_call_answer_done) struct hr_call_answer answer = {0};
-        _free_ char *command = hr_command_spell(run->child.command);
+        char command[HR_CMDLINE_MAX] = "";
         struct hr_call_run request = {
                 .pid = run->child.pid,
                 .name = run->name,
                 .policy = o->value[HR_OPTION_POLICY] ? o->value[HR_OPTION_POLICY] : "",
                 .checkpoint = o->value[HR_OPTION_CHECKPOINT] ? o->value[HR_OPTION_CHECKPOINT] : "",
-                .command = command ? command : "",
+                .command = command,
                 .has_limit = o->has_limit,
                 .fuse = hr_options_has(o, HR_OPTION_FUSE),
                 .detached = run->child.detached,
@@ -320,6 +321,8 @@ static int register_job(struct run *run)
                 .retried = o->retried,
         };
 
+        for (size_t i = 0; run->child.command[i]; i++)
+                hr_cmdline_add(command, run->child.command[i]);
         if (hr_call_run(run->call, &request, &answer) != 0) {
                 hr_output_say(HR_STYLE_PLAIN, "%s is not started: %s", run->name, hr_call_message(run->call));
                 return HR_EXIT_NOT_STARTED;
@@ -523,6 +526,21 @@ static int detach(struct run *run)
         return HR_EXIT_DONE;
 }
 
+/* From here on for the job's exit status alone. */
+static void keep(struct run *run, int keeper_fd)
+{
+        char job[HR_CHILD_ID_MAX];
+        _free_ char *socket = realpath(run->socket, NULL); /* it leaves its directory */
+        pid_t pid = run->child.pid;
+
+        memcpy(job, run->job, sizeof(job));
+        hr_keeper_report(keeper_fd, HR_EXIT_DONE);
+        sigprocmask(SIG_SETMASK, &run->signals.before.mask, NULL); /* a shutdown ends it as anything else */
+        run_done(run);
+        if (socket)
+                hr_keeper_stay(pid, job, socket);
+}
+
 /* Gives away what belongs to the job alone, so that its pipes end when the job ends or closes them. */
 static void let_go_of_pipes(void)
 {
@@ -682,7 +700,9 @@ static int find_limit(struct run *run, struct hr_options *o)
         return 0;
 }
 
-int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *given)
+/* keeper_fd: where to report what a detached job's `run` exits with, and then to stay; -1: there is no
+ * keeper, or it has stayed. */
+static int run_job(const struct hr_options *given, int *keeper_fd)
 {
         struct hr_options o = *given;
         HR_CLEANUP(run_done)
@@ -728,7 +748,22 @@ int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *g
                 return r; /* the pipe closes, and the child ends by itself */
         if (run.child.detached) {
                 hr_child_go(&run.child, run.job);
-                return detach(&run);
+                r = detach(&run);
+                if (r == 0 && run.watched && *keeper_fd >= 0)
+                        keep(&run, TAKE_FD(*keeper_fd));
+                return r;
         }
         return accompany(&run);
+}
+
+int hr_run(const struct hr_verb_info *verb HR_UNUSED, const struct hr_options *o)
+{
+        int keeper_fd = -1, status;
+
+        if (hr_options_has(o, HR_OPTION_DETACH) && !hr_keeper_begin(&keeper_fd, &status))
+                return status;
+        status = run_job(o, &keeper_fd);
+        if (keeper_fd >= 0)
+                hr_keeper_report(keeper_fd, status);
+        return status;
 }

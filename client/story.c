@@ -15,12 +15,12 @@
 #include <time.h>
 
 #include "ask.h"
-#include "command.h"
 #include "exit.h"
 #include "history.h"
 #include "output.h"
 #include "page.h"
 #include "text.h"
+#include "think/cmdline.h"
 #include "think/units.h"
 
 #define SHOWN_FIRST 3 /* of a long timeline */
@@ -65,6 +65,30 @@ static uint64_t more_room(const struct hr_call_record *r)
         return hr_add(more, unit - 1) / unit * unit;
 }
 
+/* Said by it or not, under our fuse or not: one that is neither is none. */
+static void explain_memory_error(const struct hr_call_record *r, char *buf, size_t size)
+{
+        const char *small =
+                r->limit_bytes == HR_BYTES_NONE ? "" : " Its limit was too small for what it wanted.";
+
+        if (!r->said_error)
+                snprintf(buf, size,
+                        "It returned 1 under its fuse, which refuses an allocation that does not fit: most "
+                        "likely that was an uncaught MemoryError, and its output names the line.%s",
+                        small);
+        else if (r->fused)
+                snprintf(buf, size,
+                        "Headroom's fuse refused it an allocation that did not fit; it said so itself, and "
+                        "its "
+                        "output names the line.%s",
+                        small);
+        else
+                snprintf(buf, size,
+                        "It said so itself, and its output names the line. It was not Headroom's fuse that "
+                        "refused the allocation: a limit from elsewhere did (ulimit -v or -d, the host's "
+                        "overcommit), or there is no such amount.");
+}
+
 static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
 {
         const struct hr_call_record *r = &s->record;
@@ -79,12 +103,7 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
                         "act, Headroom would have held it before.",
                         limit);
         else if (is(s, "memory_error"))
-                snprintf(buf, size,
-                        "It returned 1 under its fuse, which refuses an allocation that does not fit: most "
-                        "likely that was an "
-                        "uncaught MemoryError, and its output names the line.%s",
-                        r->limit_bytes == HR_BYTES_NONE ? ""
-                                                        : " Its limit was too small for what it wanted.");
+                explain_memory_error(r, buf, size);
         else if (is(s, "interrupted"))
                 snprintf(buf, size,
                         "It came too near to what it may use, or somebody asked for it: it got SIGINT, "
@@ -99,8 +118,9 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
                         "only one that used memory.");
         else if (is(s, "signal") && r->signal == 9 && strcmp(r->kind, "process") == 0)
                 snprintf(buf, size,
-                        "Headroom did not send it. Of a process tree the kernel's OOM killer can't be told "
-                        "from somebody's kill -9: its log knows.");
+                        "Headroom did not send it, and no kill for want of memory was counted in the cgroup "
+                        "that "
+                        "the process tree was in, if that could be looked at: the kernel's log knows.");
         else if (is(s, "signal"))
                 snprintf(buf, size,
                         "Headroom did not send it, and no limit was full: somebody did, or the job itself.");
@@ -108,8 +128,9 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
                 snprintf(buf, size, "No daemon watched it then, so its peak may have been higher.");
         else if (is(s, "ended"))
                 snprintf(buf, size,
-                        "By itself, or by somebody: it was started without a headroom run that waited "
-                        "for it, so its exit status is not known.");
+                        "By itself, or by somebody: its exit status is not known. The kernel tells that to "
+                        "its "
+                        "parent alone, which was no headroom run, or one that was killed.");
         else if (is(s, "failed"))
                 snprintf(buf, size, "By itself: no limit stopped it. Its own output says why.");
         else
@@ -119,10 +140,10 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
 void hr_story_explain(const struct hr_call_story *s, struct hr_story_words *w)
 {
         const struct hr_call_record *r = &s->record;
-        const char *command = hr_command_can_be_typed(r->command) ? r->command : "COMMAND";
+        const char *command = hr_cmdline_can_be_typed(r->command) ? r->command : "COMMAND";
         char more[HR_TEXT_SIZE_MAX];
-        bool short_of_it =
-                is(s, "own_limit") || is(s, "memory_error") || is(s, "interrupted") || is(s, "killed");
+        bool short_of_it = is(s, "own_limit") || (is(s, "memory_error") && (r->fused || !r->said_error)) ||
+                           is(s, "interrupted") || is(s, "killed");
 
         *w = (struct hr_story_words){0};
         hr_history_describe_end(r, w->headline, sizeof(w->headline));
@@ -259,6 +280,11 @@ static int show_screen(const struct hr_call_story *s)
                 hr_units_format_bytes(peak, r->peak_bytes),
                 r->limit_bytes == HR_BYTES_NONE ? "no limit" : hr_units_format_bytes(limit, r->limit_bytes),
                 r->stage, r->policy);
+        if (r->said_error) { /* the timeline has it without the job's own word */
+                fputs("its end: ", stdout);
+                hr_text_write_escaped(stdout, r->reason, false);
+                putchar('\n');
+        }
         if (*r->held_by) {
                 fputs("what held it: ", stdout);
                 hr_text_write_escaped(stdout, r->held_by, false);
@@ -371,6 +397,8 @@ static int show_json(const struct hr_call_story *s)
         json_text("furthest_stage", r->stage);
         json_text("reason", r->reason);
         json_text("held_by", r->held_by);
+        printf("  \"fuse_armed\": %s,\n", r->fused ? "true" : "false");
+        printf("  \"memory_error_said\": %s,\n", r->said_error ? "true" : "false");
         json_text("headline", w.headline);
         json_text("explanation", w.sense);
         printf("  \"next\": [");

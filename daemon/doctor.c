@@ -65,41 +65,40 @@ static void write_hierarchy(const struct hr_hierarchy *h, FILE *out)
                         "no freezer: jobs are held by SIGSTOP, which they can see");
 }
 
-/* Files that kernels or configurations lack. */
+/* Files that kernels or configurations lack. The root of a hierarchy has none of them: a group is looked at.
+ */
 static const struct probe {
-        int version; /* of the memory controller that it belongs to */
+        enum { V1_MEMORY = 1, V2_MEMORY = 2, UNIFIED } where;
         const char *name, *file;
         const char *state; /* where it is not there */
         const char *use, *lost, *remedy;
 } probes[] = {
-        {2, "memory.current", "memory.current", MISSING, "usage of a job", "nothing is known of it",
+        {V2_MEMORY, "memory.current", "memory.current", MISSING, "usage of a job", "nothing is known of it",
                 "systemctl set-property system.slice MemoryAccounting=yes"},
-        {2, "memory.high", "memory.high", MISSING, "the tripwire, and the brake",
+        {V2_MEMORY, "memory.high", "memory.high", MISSING, "the tripwire, and the brake",
                 "jobs are polled, and run into their limit unbraked", "a kernel with CONFIG_MEMCG"},
-        {2, "memory.events.local", "memory.events.local", WARNING, "wakes headroomd at a threshold",
+        {V2_MEMORY, "memory.events.local", "memory.events.local", WARNING, "wakes headroomd at a threshold",
                 "jobs are polled", "Linux 5.2 or newer"},
-        {2, "memory.peak", "memory.peak", ABSENT, "the peak of a job", "the peak is the highest sample",
-                "Linux 5.19 or newer"},
-        {2, "memory.reclaim", "memory.reclaim", ABSENT, "reclaims what is cold at trim", "cold memory stays",
-                "Linux 5.19 or newer: apt-get install linux-image-amd64"},
-        {2, "memory.swap.current", "memory.swap.current", ABSENT, "swap counts as room of a job",
+        {V2_MEMORY, "memory.peak", "memory.peak", ABSENT, "the peak of a job",
+                "the peak is the highest sample", "Linux 5.19 or newer"},
+        {V2_MEMORY, "memory.reclaim", "memory.reclaim", ABSENT, "reclaims what is cold at trim",
+                "cold memory stays", "Linux 5.19 or newer: apt-get install linux-image-amd64"},
+        {V2_MEMORY, "memory.swap.current", "memory.swap.current", ABSENT, "swap counts as room of a job",
                 "swap is not counted", "a kernel with CONFIG_SWAP, booted without swapaccount=0"},
-        {1, "v1 usage", "memory.usage_in_bytes", MISSING, "usage of a job", "nothing is known of it",
+        {V1_MEMORY, "v1 usage", "memory.usage_in_bytes", MISSING, "usage of a job", "nothing is known of it",
                 "boot with cgroup_enable=memory"},
-        {1, "v1 thresholds", "cgroup.event_control", WARNING, "thresholds that wake headroomd",
+        {V1_MEMORY, "v1 thresholds", "cgroup.event_control", WARNING, "thresholds that wake headroomd",
                 "jobs are polled", "a kernel without PREEMPT_RT, or cgroup v2"},
-        {1, "v1 peak", "memory.max_usage_in_bytes", ABSENT, "the peak of a job",
+        {V1_MEMORY, "v1 peak", "memory.max_usage_in_bytes", ABSENT, "the peak of a job",
                 "the peak is the highest sample", ""},
-        {1, "v1 swap", "memory.memsw.usage_in_bytes", ABSENT, "swap counts as room of a job",
+        {V1_MEMORY, "v1 swap", "memory.memsw.usage_in_bytes", ABSENT, "swap counts as room of a job",
                 "swap is not counted", "boot with swapaccount=1"},
-        {1, "v1 OOM kills", "memory.oom_control", WARNING, "OOM kills of a job",
+        {V1_MEMORY, "v1 OOM kills", "memory.oom_control", WARNING, "OOM kills of a job",
                 "they are not told, nor counted", "boot with cgroup_enable=memory"},
-};
-static const struct probe unified_probes[] = {
-        {2, "cgroup.freeze", "cgroup.freeze", WARNING, "holds a job",
+        {UNIFIED, "cgroup.freeze", "cgroup.freeze", WARNING, "holds a job",
                 "SIGSTOP, which jobs can see, or the v1 freezer", "Linux 5.2 or newer"},
-        {2, "cgroup.kill", "cgroup.kill", ABSENT, "ends a job at once", "its processes are killed one by one",
-                "Linux 5.14 or newer"},
+        {UNIFIED, "cgroup.kill", "cgroup.kill", ABSENT, "ends a job at once",
+                "its processes are killed one by one", "Linux 5.14 or newer"},
 };
 
 /* A group below the mount that has the file: of a job, or any directory one or two levels down. */
@@ -135,22 +134,24 @@ static bool has_group(const char *mount)
 
 static void write_probe(FILE *out, const char *mount, const struct probe *p)
 {
-        bool found = group_has(mount, p->file, 2);
-        item(out, p->name, found ? OK : p->state, found ? "" : p->remedy, "%s: %s%s%s", p->file, p->use,
-                found ? "" : "; without it: ", found ? "" : p->lost);
+        if (group_has(mount, p->file, 2))
+                item(out, p->name, OK, "", "%s: %s", p->file, p->use);
+        else if (has_group(mount))
+                item(out, p->name, p->state, p->remedy, "%s: %s; without it: %s", p->file, p->use, p->lost);
+        else
+                item(out, p->name, WARNING, "headroom run -- headroom doctor",
+                        "%s: %s; not known while there is no group below %s; without it: %s", p->file, p->use,
+                        mount, p->lost);
 }
 
 static void write_probes(const struct hr_hierarchy *h, FILE *out)
 {
-        if (h->memory[0] && !has_group(h->memory))
-                item(out, "groups", WARNING, "headroom run -- true, then headroom doctor again",
-                        "there is no group below %s yet: what the kernel has can't be looked at", h->memory);
-        else
-                for (size_t i = 0; h->memory[0] && i < ELEMENTSOF(probes); i++)
-                        if (probes[i].version == h->memory_version)
-                                write_probe(out, h->memory, &probes[i]);
-        for (size_t i = 0; h->unified[0] && has_group(h->unified) && i < ELEMENTSOF(unified_probes); i++)
-                write_probe(out, h->unified, &unified_probes[i]);
+        for (const struct probe *p = probes; p < probes + ELEMENTSOF(probes); p++) {
+                const char *mount = p->where == UNIFIED ? h->unified : h->memory;
+
+                if (mount[0] && (p->where == UNIFIED || (int)p->where == h->memory_version))
+                        write_probe(out, mount, p);
+        }
 }
 
 /* ---- the daemon itself ---- */

@@ -23,8 +23,6 @@
  */
 
 #define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
-#define GRANT_LEAST_BYTES (16 * HR_MIB)       /* a 60 MiB job died in its traceback with 1.8 MiB left */
-#define GRANT_SHARE 50                        /* 2 % of the limit where that is more; chosen, not tuned */
 /* A freeze waits for the kernel's lock: 121 ms were seen (Linux 6.18, 40 busy processes on 2 processors). */
 #define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC)
 #define FREEZE_AGAIN_USEC (60 * HR_USEC_PER_SEC) /* one that could not be frozen; chosen, not tuned */
@@ -131,6 +129,8 @@ static void act_freeze(struct hr_manager *m, struct hr_job *job, const struct hr
 {
         bool ran = !job->armed.frozen;
 
+        if (job->predump == HR_SAVE_RUNNING)
+                hr_images_prevent(m, job);
         job->armed.frozen = true;
         job->thawing = false;
         job->frozen = false;
@@ -177,7 +177,7 @@ void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job)
         else
                 hr_units_format_time(time, usec);
         snprintf(text, sizeof(text), "stands still after %s", time);
-        hr_ladder_mention(m, job, "frozen", text);
+        hr_ladder_mention(m, job, "frozen", MAX(usec, 1U), text);
 }
 
 bool hr_enact_can_freeze(const struct hr_job *job, uint64_t now_usec)
@@ -365,16 +365,17 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
         /* As file systems stamp: 5 of 1000 files written at once were older than the fine clock said. */
         job->save_since_usec = hr_clock_read_usec(CLOCK_REALTIME_COARSE);
         job->save_size_bytes = 0;
-        if (p->checkpoint_method.method == HR_METHOD_CHANNEL) {
+        job->save_method = hr_images_method(m, job);
+        if (job->save_method == HR_METHOD_CHANNEL) {
                 job->saved_path[0] = '\0';
                 if (hr_consult_ask(m, job, HR_TALK_CHECKPOINT,
                             hr_clock_realtime_usec() + p->checkpoint_deadline_usec))
                         return;
                 job->save = HR_SAVE_FAILED;
                 snprintf(job->save_text, sizeof(job->save_text), "it can't be asked just now");
-        } else if (p->checkpoint_method.method == HR_METHOD_CRIU)
+        } else if (job->save_method == HR_METHOD_CRIU)
                 hr_images_dump(m, job);
-        else if (p->checkpoint_method.method == HR_METHOD_HOOK)
+        else if (job->save_method == HR_METHOD_HOOK)
                 hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
                         p->checkpoint_deadline_usec);
         else
@@ -421,8 +422,7 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t limit = job->own_limit_bytes;
         uint64_t from = hr_job_stands_back(job) ? MAX(limit, job->used_bytes) : limit;
-        uint64_t more =
-                MIN(hr_add(from, MAX(GRANT_LEAST_BYTES, limit / GRANT_SHARE)), job->policy->limit_max_bytes);
+        uint64_t more = MIN(hr_add(from, hr_policy_last_room(limit)), job->policy->limit_max_bytes);
 
         if (more <= limit || !may_grant(m, job, more - limit) || arm_limit(job) < 0 ||
                 write_limit(job, more) < 0)
@@ -541,6 +541,10 @@ void hr_enact(
                 stand_back(m, job);
         if (a & HR_ACT_TRIM)
                 act_trim(m, job);
+        if (a & HR_ACT_PREDUMP)
+                hr_images_predump(m, job);
+        if (a & HR_ACT_FORGET)
+                hr_images_forget(m, job);
         if (a & HR_ACT_SAVE)
                 act_save(m, job, &t);
         if (a & HR_ACT_FUSE)

@@ -84,7 +84,7 @@ static void file_answered(struct hr_job *job, const struct hr_helper_answer *a)
         job->file_busy = false;
         if (job->save != HR_SAVE_RUNNING)
                 return;
-        if (job->policy->checkpoint_method.method == HR_METHOD_CHANNEL) {
+        if (job->save_method == HR_METHOD_CHANNEL) {
                 saved_answered(job, a);
                 return;
         }
@@ -143,6 +143,12 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
         case HR_HELPER_DUMP:
                 hr_images_dumped(m, job, a);
                 break;
+        case HR_HELPER_LOOK:
+                hr_images_looked(m, job, a);
+                break;
+        case HR_HELPER_PREDUMP:
+                hr_images_predumped(m, job, a);
+                break;
         case HR_HELPER_LIMIT:
                 hr_verbs_limited(m, p->command, job, a);
                 break;
@@ -167,6 +173,8 @@ static void answered(struct hr_manager *m, const struct hr_helper_answer *a)
                         hr_images_probed(m, a);
                 else if (a->op == HR_HELPER_RESTORE)
                         hr_verbs_restored(m, p.command, a);
+                else if (a->op == HR_HELPER_EXIT)
+                        hr_ladder_exit(m, a);
                 else if (job)
                         job_answered(m, job, &p, a);
                 else if (a->op == HR_HELPER_PLACE && p.command)

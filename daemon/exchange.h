@@ -79,6 +79,10 @@ enum hr_cause {
         HR_CAUSE_OWN_LIMIT,   /* the kernel, for the job's own limit */
         HR_CAUSE_HOST,        /* the kernel, for a limit above it or the host */
         HR_CAUSE_UNSEEN,      /* while no daemon ran */
+        HR_CAUSE_BELOW, /* a tree, below whose cgroup the kernel killed something: if it got SIGKILL, it */
+        /* What the record makes of UNKNOWN, by the word of the job's processes: */
+        HR_CAUSE_MEMORY_ERROR, /* by itself: one said that it ends by a MemoryError */
+        HR_CAUSE_ITSELF,       /* by itself: its first process would have said so, and did not */
         HR_CAUSE_COUNT,
 };
 
@@ -91,14 +95,16 @@ struct hr_event {
         uint64_t used_bytes, limit_bytes;
         uint64_t deadline_usec; /* CLOCK_REALTIME, 0: none */
         char action[24];        /* "watch" "notice" "trim" "checkpoint" "freeze" "thaw" "fuse" "interrupt"
-                                   "terminate" "frozen" "kill" "limit" "hook" "end" "lost" ... */
+                                   "terminate" "frozen" "kill" "limit" "hook" "end" "exit" "lost" ... */
         char outcome[32]; /* "done" "started" "asked" "proven" "failed" "observed" "passed over" "refused" ...
                            */
         char reason[HR_REASON_MAX]; /* what happened, with numbers */
         char hint[120];             /* the exact command to answer with, or "" */
         bool has_run; /* a `headroom run` follows this job: the recorder needs not seek the owner's terminals
                        */
-        int32_t exit_status;        /* of "end" where known, else -1 */
+        uint64_t took_usec;         /* of "frozen": from the decision until it stood still; else 0 */
+        int32_t exit_status;        /* of "end" and "exit" where known, else -1 */
+        int32_t exit_signal;        /* of the same: > 0: it ended by that */
         enum hr_cause cause;        /* of "end" */
         bool fused;                 /* of "end": allocations failed above a limit of their own */
         uint64_t kernel_peak_bytes; /* of "end": as the kernel counts, cache included; HR_BYTES_NONE: not
@@ -129,7 +135,8 @@ struct hr_point {
 enum hr_told_kind {
         HR_TOLD_EXIT,         /* its first process ended: exit_status, or signal */
         HR_TOLD_HOLDER,       /* what held the memory: text */
-        HR_TOLD_MEMORY_ERROR, /* it ends by an uncaught MemoryError: text, where */
+        HR_TOLD_MEMORY_ERROR, /* one of its processes ends by an uncaught MemoryError: text, where, or "" */
+        HR_TOLD_TELLS,        /* its first process will say that, where it comes to it */
 };
 struct hr_told {
         char job[HR_ID_MAX];
@@ -160,6 +167,7 @@ enum hr_verb {
         HR_VERB_FOLLOW,     /* a run has come back: has_run of this job on (limit_bytes 1) or off (0) */
         HR_VERB_RESTORE,   /* a saved image of `job`, which runs no more, becomes a new one: limit; removes */
         HR_VERB_BREAKDOWN, /* what its processes' memory is, in breakdown */
+        HR_VERB_LOOK,      /* jobs at rest are looked at, so that their cards are of this moment */
         HR_VERB_COUNT,
 };
 

@@ -40,6 +40,7 @@ struct hr_job *hr_job_free(struct hr_job *job)
         hr_close(job->events_fd);
         hr_close(job->record_fd);
         free(job->control);
+        free(job->outer);
         free(job->why);
         if (job->stopped)
                 munmap(job->stopped, HR_MEMBERS_MAX * sizeof(pid_t));

@@ -94,6 +94,12 @@ struct hr_job {
         enum hr_ask ask;
         enum hr_save save;
         char save_text[200];
+        enum hr_method save_method; /* of the last save: the policy's, or in its place channel */
+        uint64_t criu_look_usec;    /* when it was looked at whether CRIU could take it; 0: never */
+        char criu_refusal[160];     /* why it could not; "": it could, or that is not known */
+        enum hr_save predump;       /* memory that is written ahead by CRIU */
+        bool predump_adopted;       /* by a helper before ours: nobody will answer */
+        char predump_text[200];
         uint64_t save_since_usec; /* CLOCK_REALTIME, for checkpoint_file */
         uint64_t save_size_bytes; /* of checkpoint_file, when it was looked at last */
         bool file_busy;
@@ -118,7 +124,9 @@ struct hr_job {
         struct hr_command *limiting; /* a limit asked for while the helper sets another; NULL: none */
         struct hr_command *leaving;  /* detach, answered once it is thawed; NULL: none */
 
-        uint64_t oom_kills_seen; /* of its group's, since before it was watched */
+        char *outer;              /* of a tree: the cgroup that it is in; owned; NULL: none, or not known */
+        uint64_t outer_oom_kills; /* that the kernel counted there before it was watched */
+        uint64_t oom_kills_seen;  /* of its group's, since before it was watched */
         uint64_t oom_kills;
 };
 

@@ -17,8 +17,9 @@
 
 #define FROZEN_LOOK_USEC \
         (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
-#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC) /* while a checkpoint runs, or a verdict is awaited */
-#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC) /* nothing will be done: no hurry */
+#define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)  /* while a checkpoint runs, or a verdict is awaited */
+#define SEIZED_LOOK_USEC (10 * HR_USEC_PER_MSEC) /* CRIU has it, for 0.2 s and more; chosen, not tuned */
+#define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC)  /* nothing will be done: no hurry */
 /* systemd may be busy: as long as `run` waits to be placed. */
 #define START_AGAIN_USEC (120 * HR_USEC_PER_SEC)
 #define UNTOLD_LOOK_USEC (10 * HR_USEC_PER_SEC)
@@ -30,7 +31,8 @@
 #define POINT_LEAST_USEC (100 * HR_USEC_PER_MSEC)
 #define POINT_AGE_SHARE 64
 
-static void fill_event(struct hr_job *job, struct hr_event *e)
+static void fill_event(struct hr_job *job, enum hr_stage stage, enum hr_stage previous, const char *action,
+        const char *outcome, const char *reason, struct hr_event *e)
 {
         memset(e, 0, sizeof(*e));
         e->time_usec = hr_clock_realtime_usec();
@@ -42,6 +44,11 @@ static void fill_event(struct hr_job *job, struct hr_event *e)
         e->deadline_usec = job->armed.deadline_realtime_usec;
         e->has_run = job->has_run;
         e->exit_status = -1;
+        e->stage = stage;
+        e->previous_stage = previous;
+        snprintf(e->action, sizeof(e->action), "%s", action);
+        snprintf(e->outcome, sizeof(e->outcome), "%s", outcome);
+        snprintf(e->reason, sizeof(e->reason), "%s", reason);
 }
 
 /* A limit to suggest: half as much again, as a person would say it. */
@@ -55,20 +62,20 @@ static const char *suggest_limit(uint64_t limit_bytes, char *buf)
         return hr_units_spell_bytes(buf, (more + unit - 1) / unit * unit);
 }
 
-static void fill_hint(const struct hr_job *job, enum hr_stage stage, const char *action, struct hr_event *e)
+static void fill_hint(const struct hr_job *job, struct hr_event *e)
 {
         char more[HR_TEXT_SIZE_MAX];
         bool own = job->own_limit_bytes != HR_BYTES_NONE;
 
-        if (job->policy->observe || job->observe_only)
+        if (job->policy->observe || job->observe_only || strcmp(e->outcome, "done") != 0)
                 return;
-        if (stage == HR_STAGE_HOLD && strcmp(action, "freeze") == 0) {
+        if (e->stage == HR_STAGE_HOLD && strcmp(e->action, "freeze") == 0) {
                 bool room = own && job->state.phase == HR_PHASE_HELD && !job->state.owner_held;
                 snprintf(e->hint, sizeof(e->hint),
                         "answer: headroom resume %s%s%s, headroom interrupt %s, or headroom kill %s", job->id,
                         room ? " --limit " : "", room ? suggest_limit(job->own_limit_bytes, more) : "",
                         job->id, job->id);
-        } else if (stage == HR_STAGE_NOTICE && own && strcmp(action, "notice") == 0) {
+        } else if (e->stage == HR_STAGE_NOTICE && own && strcmp(e->action, "notice") == 0) {
                 snprintf(e->hint, sizeof(e->hint), "more room: headroom limit %s %s", job->id,
                         suggest_limit(job->own_limit_bytes, more));
         }
@@ -98,16 +105,12 @@ static void send_point(struct hr_manager *m, struct hr_job *job, uint64_t now_us
 }
 
 static void send_event(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
-        const char *action, const char *outcome, const char *reason)
+        const char *action, const char *outcome, uint64_t took_usec, const char *reason)
 {
         struct hr_event e;
-        fill_event(job, &e);
-        e.stage = stage;
-        e.previous_stage = previous;
-        snprintf(e.action, sizeof(e.action), "%s", action);
-        snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
-        snprintf(e.reason, sizeof(e.reason), "%s", reason);
-        fill_hint(job, stage, action, &e);
+        fill_event(job, stage, previous, action, outcome, reason, &e);
+        e.took_usec = took_usec;
+        fill_hint(job, &e);
         hr_exchange_event(m->exchange, &e);
 }
 
@@ -115,12 +118,13 @@ void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stag
         const char *action, const char *outcome, const char *reason)
 {
         hr_ladder_note(job, reason);
-        send_event(m, job, stage, previous, action, outcome, reason);
+        send_event(m, job, stage, previous, action, outcome, 0, reason);
 }
 
-void hr_ladder_mention(struct hr_manager *m, struct hr_job *job, const char *action, const char *reason)
+void hr_ladder_mention(
+        struct hr_manager *m, struct hr_job *job, const char *action, uint64_t took_usec, const char *reason)
 {
-        send_event(m, job, job->state.stage, job->state.stage, action, "done", reason);
+        send_event(m, job, job->state.stage, job->state.stage, action, "done", took_usec, reason);
 }
 
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
@@ -192,23 +196,25 @@ static void fill_means(
         ret->can_trim =
                 (job->can_reclaim || job->can_trim_count > 0) && !job->trim_busy && job->trim_until_usec == 0;
         ret->trim_is_asked = job->trim_until_usec > 0;
+        ret->trims = job->trim_busy || ret->trim_is_asked;
         ret->can_stand_back = job->can_trim_count > 0 && hr_enact_may_stand_back(m, job);
         ret->trim_by = job->can_trim_count == 0 ? "reclaims what is cold"
                        : job->can_reclaim       ? "is asked for its garbage, and what is cold is reclaimed"
                                                 : "is asked for its garbage";
-        const char *refusal = NULL;
-        ret->saves_held = p->checkpoint_method.method == HR_METHOD_CRIU;
-        if (ret->saves_held)
-                refusal = hr_images_refusal(m, job);
-        ret->can_save = p->checkpoint_method.method == HR_METHOD_CHANNEL
-                                ? job->can_save_count > 0
-                                : p->checkpoint_method.method != HR_METHOD_NONE && !refusal;
+        enum hr_method method = hr_images_method(m, job);
+        const char *refusal = method == HR_METHOD_CRIU ? hr_images_refusal(m, job) : NULL;
+        ret->saves_held = method == HR_METHOD_CRIU;
+        ret->in_place = method != p->checkpoint_method.method;
+        ret->can_save =
+                method == HR_METHOD_CHANNEL ? job->can_save_count > 0 : method != HR_METHOD_NONE && !refusal;
+        ret->can_predump = m->criu_tracks;
         ret->no_save = "it can't save itself: no checkpoint method is set (--checkpoint, or the policy's "
                        "checkpoint_method), and its own code offers none (headroom-job(7))";
         if (refusal)
                 ret->no_save = refusal;
         ret->braked =
                 job->wire.fd >= 0 && job->kind == HR_KIND_CGROUP2 && job->owned && !m->hierarchy.fixture;
+        ret->soft_limit = job->kind == HR_KIND_PROCESS;
         /* Asked of the processes only where the answer may be used. */
         if (p->fuse != HR_FUSE_NO && own->limit_bytes != HR_BYTES_NONE &&
                 job->state.phase != HR_PHASE_WATCH) {
@@ -237,6 +243,8 @@ static void fill_input(struct hr_manager *m, struct hr_job *job, uint64_t now_us
         in->ask = job->ask;
         in->save = job->save;
         snprintf(in->save_text, sizeof(in->save_text), "%s", job->save_text);
+        in->predump = job->predump;
+        snprintf(in->predump_text, sizeof(in->predump_text), "%s", job->predump_text);
         in->trim_done = job->trim_done;
         in->trimmed_bytes = job->trimmed_bytes;
         fill_means(m, job, sample, &in->means);
@@ -441,7 +449,7 @@ static void tell(
 static void check_file(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
-        enum hr_method method = job->policy->checkpoint_method.method;
+        enum hr_method method = job->save_method;
         bool signals = method == HR_METHOD_SIGNAL || method == HR_METHOD_SIGNAL_LEADER;
         bool said = method == HR_METHOD_CHANNEL && job->saved_path[0] != '\0';
         if (job->save != HR_SAVE_RUNNING || !(signals || said) || job->file_busy)
@@ -528,7 +536,8 @@ static bool at_rest(const struct hr_job *job, bool full)
 {
         if (full || job->ask != HR_ASK_NOTHING || job->state.phase != HR_PHASE_WATCH ||
                 job->state.stage != HR_STAGE_OK || job->shows_growth || job->save != HR_SAVE_NONE ||
-                job->trim_done || job->sampled_usec == 0 || job->wire_due ||
+                job->predump != HR_SAVE_NONE || job->state.predumped || job->trim_done ||
+                job->sampled_usec == 0 || job->wire_due ||
                 job->state.wall[0].peak_bytes > 0) /* a second look at the wall is due */
                 return false;
         for (size_t i = 0; i < job->domain_count; i++)
@@ -566,9 +575,14 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         struct hr_sample sample;
         struct hr_policy_input in;
         struct hr_decision d;
+        _close_ int pass = -1;
 
         if (job->leaving) { /* detached as soon as it is thawed: nothing is done to it any more */
                 job->next_usec = now_usec + BUSY_LOOK_USEC;
+                return;
+        }
+        if (!hr_images_may_freeze(m, job, &pass)) { /* it stands still, and must not be touched */
+                job->next_usec = now_usec + SEIZED_LOOK_USEC;
                 return;
         }
         int r = sense(m, job, now_usec, full);
@@ -587,6 +601,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec + HR_USEC_PER_SEC;
                 return;
         }
+        hr_images_look(m, job, now_usec);
         if (at_rest(job, full)) {
                 uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
                 set_next(m, job, now_usec, room, pause_to_wall(m, job, room, now_usec),
@@ -613,6 +628,8 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                         now_usec >= job->state.save_usec + job->policy->checkpoint_deadline_usec;
         if (job->save != HR_SAVE_RUNNING || given_up)
                 job->save = HR_SAVE_NONE;
+        if (job->predump != HR_SAVE_RUNNING)
+                job->predump = HR_SAVE_NONE;
         job->armed.deadline_realtime_usec =
                 d.deadline_usec > 0 ? hr_clock_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;
         hr_enact(m, job, &sample, &d);
@@ -635,10 +652,16 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec;
 }
 
+void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        if (now_usec >= job->sampled_usec + job->cost_usec * COST_FACTOR)
+                hr_ladder_look(m, job, now_usec, false);
+}
+
 /* ---- the end ---- */
 
 /* Whose limit was it? At its own the group's peak stands within a page or so of it. */
-static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_bytes)
+static enum hr_cause find_cause(struct hr_manager *m, const struct hr_job *job, uint64_t kernel_peak_bytes)
 {
         uint64_t limit = job->own_limit_bytes, peak = job->peak_bytes;
 
@@ -651,7 +674,9 @@ static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_b
                 return HR_CAUSE_UNSEEN;
         if (job->state.phase == HR_PHASE_KILL || job->ask == HR_ASK_KILL)
                 return HR_CAUSE_KILLED;
-        return job->state.interrupted ? HR_CAUSE_INTERRUPTED : HR_CAUSE_UNKNOWN;
+        if (job->state.interrupted)
+                return HR_CAUSE_INTERRUPTED;
+        return hr_shared_oom_kills(m, job) > 0 ? HR_CAUSE_BELOW : HR_CAUSE_UNKNOWN;
 }
 
 /* Its last event, with what its record needs. */
@@ -659,21 +684,20 @@ static void send_end(struct hr_manager *m, struct hr_job *job, const char *outco
 {
         struct hr_event e;
 
-        fill_event(job, &e);
-        e.stage = HR_STAGE_OK;
-        e.previous_stage = job->state.stage;
+        fill_event(job, HR_STAGE_OK, job->state.stage, "end", outcome, reason, &e);
         e.fused = job->armed.fused || job->state.fused;
         e.kernel_peak_bytes = HR_BYTES_NONE;
         if (job->kind != HR_KIND_PROCESS)
                 (void)hr_group_read_peak(&job->group, &e.kernel_peak_bytes); /* gone: our own samples do */
-        e.cause = find_cause(job, e.kernel_peak_bytes);
-        snprintf(e.action, sizeof(e.action), "end");
-        snprintf(e.outcome, sizeof(e.outcome), "%s", outcome);
-        snprintf(e.reason, sizeof(e.reason), "%s", reason);
+        e.cause = find_cause(m, job, e.kernel_peak_bytes);
+        if (job->leader_pidfd >= 0) /* not known: its parent may tell, or its unit */
+                (void)hr_process_ending(
+                        job->proc_path, job->leader_pidfd, job->card->leader, &e.exit_status, &e.exit_signal);
         hr_exchange_event(m->exchange, &e);
 }
 
-static void describe_end(const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
+static void describe_end(
+        struct hr_manager *m, const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
 {
         char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX];
         hr_units_format_bytes(used, job->peak_bytes);
@@ -693,8 +717,14 @@ static void describe_end(const struct hr_job *job, char *buf, size_t size, const
                 *ret_outcome = "unseen";
                 snprintf(
                         buf, size, "ended while headroomd was down; peak at least %s, limit %s", used, limit);
+        } else if (hr_shared_oom_kills(m, job) > 0) {
+                snprintf(buf, size,
+                        "ended, not by Headroom; the kernel's OOM killer struck in its cgroup meanwhile; "
+                        "peak %s, "
+                        "limit %s",
+                        used, limit);
         } else {
-                snprintf(buf, size, "ended by itself; peak %s, limit %s", used, limit);
+                snprintf(buf, size, "ended, not by Headroom; peak %s, limit %s", used, limit);
         }
 }
 
@@ -740,11 +770,8 @@ static void retry(struct hr_manager *m, struct hr_job *job)
         else
                 snprintf(reason, sizeof(reason), "it is started again, %u of %u, with a limit of %s",
                         job->armed.retried + 1, p->retry.count, hr_units_format_bytes(text, more));
-        fill_event(job, &e);
-        e.stage = e.previous_stage = job->state.stage;
-        snprintf(e.action, sizeof(e.action), "retry");
-        snprintf(e.outcome, sizeof(e.outcome), "%s", spent || refused ? "refused" : "started");
-        snprintf(e.reason, sizeof(e.reason), "%s", reason);
+        fill_event(job, job->state.stage, job->state.stage, "retry", spent || refused ? "refused" : "started",
+                reason, &e);
         if (!spent && !refused)
                 e.limit_bytes = more;
         hr_exchange_event(m->exchange, &e);
@@ -766,6 +793,47 @@ void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job)
         job->oom_kills_seen = MAX(job->oom_kills_seen, kills);
 }
 
+/* systemd is the parent of a service's processes, and tells how the main one ended. */
+static void ask_unit(struct hr_manager *m, struct hr_job *job)
+{
+        static struct hr_helper_request q;
+        const char *unit = job->card->unit;
+        size_t n = strlen(unit);
+
+        if (job->owned || job->kind == HR_KIND_PROCESS || n < 8 || strcmp(unit + n - 8, ".service") != 0)
+                return;
+        memset(&q, 0, sizeof(q));
+        q.op = HR_HELPER_EXIT;
+        q.uid = job->uid;
+        memcpy(q.id, job->id, sizeof(q.id));
+        snprintf(q.name, sizeof(q.name), "%s", job->card->name);
+        snprintf(q.placement.unit, sizeof(q.placement.unit), "%s", unit);
+        (void)hr_errands_ask(m, &q, NULL, NULL, NULL); /* busy: its exit status stays unknown */
+}
+
+/* The job is gone, and ended before: for its record. */
+void hr_ladder_exit(struct hr_manager *m, const struct hr_helper_answer *a)
+{
+        struct hr_event e = {.time_usec = hr_clock_realtime_usec(),
+                .uid = a->uid,
+                .has_run = true, /* of no interest on a terminal */
+                .limit_bytes = HR_BYTES_NONE,
+                .kernel_peak_bytes = HR_BYTES_NONE};
+
+        if (a->result < 0)
+                return; /* the unit is forgotten, or runs again */
+        e.exit_signal = WIFSIGNALED(a->result) ? WTERMSIG(a->result) : 0;
+        e.exit_status = e.exit_signal > 0 ? -1 : WEXITSTATUS(a->result);
+        memcpy(e.job, a->id, sizeof(e.job));
+        memcpy(e.name, a->name, sizeof(e.name));
+        snprintf(e.action, sizeof(e.action), "exit");
+        snprintf(e.outcome, sizeof(e.outcome), "done");
+        snprintf(e.reason, sizeof(e.reason), "its unit says that its first process ended %s %d",
+                e.exit_signal > 0 ? "by signal" : "with status",
+                e.exit_signal > 0 ? e.exit_signal : e.exit_status);
+        hr_exchange_event(m->exchange, &e);
+}
+
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
 {
         static struct hr_helper_request q;
@@ -779,7 +847,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         else
                 job->oom_kills = MAX(job->oom_kills, job->wire.oom_kill_count);
         hr_ladder_count_oom_kills(m, job);
-        describe_end(job, reason, sizeof(reason), &outcome);
+        describe_end(m, job, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
         bool ended_by_us = job->state.interrupted || job->state.image;
@@ -788,6 +856,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 tell_saved(m, job);
         }
         send_end(m, job, outcome, reason);
+        ask_unit(m, job);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {
                 memset(&q, 0, sizeof(q));

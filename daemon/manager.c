@@ -316,6 +316,8 @@ int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *act
                         job->id, m->runtime_dir, strerror(-r));
         hr_shared_attach(m, job);
         (void)watch_events(m, job); /* without events the timer alone watches it */
+        if (strcmp(outcome, "adopted") == 0)
+                hr_images_adopt_predump(m, job);
         if (state->armed.frozen)
                 hr_enact_adopted(m, job);
 
@@ -341,6 +343,7 @@ void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
         uint32_t slot = job->card->slot;
         hr_verbs_forget(m, job);
         hr_enact_forget(m, job);
+        hr_images_forget(m, job);
         (void)hr_state_remove(m->runtime_dir, job->id); /* ENOENT: there never was one */
         hr_shared_detach(m, job);
         for (size_t i = 0; i < HR_PENDING_MAX; i++)

@@ -66,6 +66,7 @@ struct hr_manager {
         uint64_t helper_retry_usec;
         int criu_result; /* of its probe: 0: it works; -EAGAIN: not known yet */
         char criu_text[240];
+        bool criu_tracks;    /* and memory can be written ahead */
         uint64_t sweep_usec; /* when images are looked through for old ones */
 
         struct hr_pending pending[HR_PENDING_MAX];
@@ -103,15 +104,20 @@ void hr_manager_say(struct hr_manager *m, const char *outcome, const char *forma
 
 /* ladder.c: one wake-up of one job */
 void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full);
+/* Somebody asks what it uses: looks at it, unless that would cost more than its looks may. */
+void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_usec);
 /* Puts off the looks that are due at jobs which can't have filled their room: one read for all of them. */
 void hr_ladder_spare(struct hr_manager *m, uint64_t now_usec);
 void hr_ladder_end(struct hr_manager *m, struct hr_job *job);
+/* Of a job that has ended: what its unit tells of that. */
+void hr_ladder_exit(struct hr_manager *m, const struct hr_helper_answer *answer);
 /* Those of its group that are new; the first time, before it was ever looked at, none is. */
 void hr_ladder_count_oom_kills(struct hr_manager *m, struct hr_job *job);
 void hr_ladder_tell(struct hr_manager *m, struct hr_job *job, enum hr_stage stage, enum hr_stage previous,
         const char *action, const char *outcome, const char *reason);
 /* For the events alone: the stage stays, and so does the reason that status shows. */
-void hr_ladder_mention(struct hr_manager *m, struct hr_job *job, const char *action, const char *reason);
+void hr_ladder_mention(
+        struct hr_manager *m, struct hr_job *job, const char *action, uint64_t took_usec, const char *reason);
 void hr_ladder_note(struct hr_job *job, const char *reason); /* the reason that status shows */
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
         const char *reason, uint64_t timeout_usec);
@@ -157,11 +163,33 @@ void hr_images_probed(struct hr_manager *m, const struct hr_helper_answer *answe
 void hr_images_tick(struct hr_manager *m, uint64_t now_usec, uint64_t *next_usec);
 /* Why CRIU can't save such a job, as far as it is known without looking at its processes; NULL: it may. */
 const char *hr_images_refusal(const struct hr_manager *m, const struct hr_job *job);
+/* How it is saved: as its policy says; where that is by CRIU, which can't take it, by its own code if it has
+ * some. */
+enum hr_method hr_images_method(const struct hr_manager *m, const struct hr_job *job);
+/* If it is to be saved by CRIU, and it is time for that: could it be, as it is now? Long before it matters.
+ */
+void hr_images_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec);
+void hr_images_looked(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
 /* The job stands still: it is saved. */
 void hr_images_dump(struct hr_manager *m, struct hr_job *job);
 void hr_images_dumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* The job runs: its memory is written ahead of that. */
+void hr_images_predump(struct hr_manager *m, struct hr_job *job);
+void hr_images_predumped(struct hr_manager *m, struct hr_job *job, const struct hr_helper_answer *answer);
+/* What was written ahead goes. */
+void hr_images_forget(struct hr_manager *m, const struct hr_job *job);
+/*
+ * While memory is written ahead, before each look: may the job be frozen? Then CRIU does not begin before
+ * *ret_pass is closed; the caller owns it, -1: it has done its part, or none was asked for. False: CRIU has
+ * the job just now, and it stands still.
+ */
+bool hr_images_may_freeze(struct hr_manager *m, struct hr_job *job, int *ret_pass);
+/* It is going to be frozen: what was not begun won't be. */
+void hr_images_prevent(struct hr_manager *m, struct hr_job *job);
 /* CRIU is at a job that was just adopted: nobody touches it until it is done. False: it is not. */
 bool hr_images_adopt(struct hr_manager *m, struct hr_job *job);
+/* What a daemon before us had written ahead of it is known again. */
+void hr_images_adopt_predump(struct hr_manager *m, struct hr_job *job);
 int hr_images_restore(struct hr_manager *m, struct hr_command *command);
 
 /* consult.c: what a job's own processes are asked, and say */
@@ -174,6 +202,9 @@ void hr_consult_heard(struct hr_manager *m, const struct hr_reply *reply);
 void hr_shared_attach(struct hr_manager *m, struct hr_job *job);
 void hr_shared_refresh(struct hr_manager *m, struct hr_job *job); /* again, if a limit has come above it */
 void hr_shared_detach(struct hr_manager *m, struct hr_job *job);
+/* Processes that the kernel's OOM killer struck since a tree is watched, in the cgroup that it is in: its
+ * own, or others. 0: none, or not known. */
+uint64_t hr_shared_oom_kills(struct hr_manager *m, const struct hr_job *job);
 void hr_shared_sample(struct hr_manager *m, struct hr_domain *d, uint64_t now_usec);
 
 /* verbs.c: what peers ask for, and what the helper answers to that */

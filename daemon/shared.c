@@ -103,10 +103,23 @@ void hr_shared_attach(struct hr_manager *m, struct hr_job *job)
         char path[HR_PATH_MAX];
 
         hr_shared_detach(m, job);
-        for (first_above(m, job, path, sizeof(path)); find_limited(m, path); go_up(path))
+        first_above(m, job, path, sizeof(path));
+        if (job->tree && !job->outer && path[0] &&
+                hr_group_read_oom_kills_at(&m->hierarchy, path, &job->outer_oom_kills) == 0)
+                job->outer = strdup(path); /* without memory: not known */
+        for (; find_limited(m, path); go_up(path))
                 add_domain(m, job, path);
         if (m->config->host_guard)
                 add_domain(m, job, NULL);
+}
+
+uint64_t hr_shared_oom_kills(struct hr_manager *m, const struct hr_job *job)
+{
+        uint64_t kills;
+
+        if (!job->outer || hr_group_read_oom_kills_at(&m->hierarchy, job->outer, &kills) != 0)
+                return 0;
+        return hr_sub(kills, job->outer_oom_kills);
 }
 
 static bool shares(const struct hr_job *job, const char *path)

@@ -204,10 +204,6 @@ static void verb_restore(struct hr_manager *m, struct hr_command *c, struct hr_j
                                 NAMED(job));
                         return;
                 }
-        if (m->criu_result < 0) {
-                answer(m, c, m->criu_result == -ENOENT ? -EOPNOTSUPP : m->criu_result, "%s", m->criu_text);
-                return;
-        }
         if (check_wishes(m, c) < 0)
                 return;
         snprintf(c->answer_job, sizeof(c->answer_job), "j%" PRIu64, hr_manager_new_id(m));
@@ -223,9 +219,16 @@ void hr_verbs_restored(struct hr_manager *m, struct hr_command *c, const struct 
         struct hr_job *job;
         char limit[HR_TEXT_SIZE_MAX];
 
-        if (a->result < 0) {
+        if (a->result == -ENOENT) {
+                answer(m, c, -ENOENT, "There is no job \"%s\", and there is no saved image of it.", c->job);
+                return;
+        }
+        if (a->result < 0) { /* without CRIU it was tried too: only so is it known that there is an image */
+                bool here = m->criu_result < 0 && a->result == -EIO;
                 answer(m, c, a->result, "%s can't go on: %s", c->job,
-                        a->text[0] ? a->text : strerror(-a->result));
+                        here         ? m->criu_text
+                        : a->text[0] ? a->text
+                                     : strerror(-a->result));
                 return;
         }
         snprintf(s.id, sizeof(s.id), "%s", c->answer_job);
@@ -662,7 +665,7 @@ static bool is_being_saved(struct hr_manager *m, struct hr_command *c, struct hr
 
 static void verb_checkpoint(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
-        enum hr_method method = job->policy->checkpoint_method.method;
+        enum hr_method method = hr_images_method(m, job);
         if (method == HR_METHOD_NONE || (method == HR_METHOD_CHANNEL && job->can_save_count == 0))
                 answer(m, c, -EINVAL,
                         "%s can't save itself: its own code offers no checkpoint (headroom-job(7)); or start "
@@ -731,6 +734,17 @@ static void verb_policy_job(struct hr_manager *m, struct hr_command *c, struct h
 static void verb_follow(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
         job->has_run = c->limit_bytes != 0;
+        answer(m, c, 0, "%s", "");
+}
+
+/* ---- what it uses now ---- */
+
+static void verb_look(struct hr_manager *m, struct hr_command *c, struct hr_job *none HR_UNUSED)
+{
+        uint64_t now = hr_clock_usec();
+
+        HR_JOBS_FOREACH (m, job)
+                hr_ladder_refresh(m, job, now);
         answer(m, c, 0, "%s", "");
 }
 
@@ -873,11 +887,12 @@ static const struct {
         [HR_VERB_DOCTOR] = {verb_doctor, false},
         [HR_VERB_FOLLOW] = {verb_follow, true},
         [HR_VERB_BREAKDOWN] = {verb_breakdown, true},
+        [HR_VERB_LOOK] = {verb_look, false},
 };
 
 static bool changes(enum hr_verb verb)
 {
-        return verb != HR_VERB_FOLLOW && verb != HR_VERB_BREAKDOWN;
+        return verb != HR_VERB_FOLLOW && verb != HR_VERB_BREAKDOWN && verb != HR_VERB_LOOK;
 }
 
 void hr_verbs_dispatch(struct hr_manager *m, struct hr_command *c)

@@ -71,6 +71,7 @@ step "every header compiles alone" headers_alone
 step "think/ is pure" sh tests/purity.sh "$B"
 step "manual and sample match the table of keys" bash tests/check-config-docs.sh "$B/tests/unit/test-config"
 step "the manual tells what the client does" sh tests/check-client-docs.sh "$B/headroom" "$B/tests/daemon/fake-daemon"
+step "metrics and journal know every action" /usr/bin/python3 tests/check-deeds.py
 step "completion offers what the client knows" bash tests/check-completion.sh "$B"
 step "shipped configuration is good" "$B/headroomd" --config conf/headroom.conf --check-config
 step "make install and uninstall leave nothing behind" sh tests/install.sh "$B"

@@ -29,6 +29,12 @@
  * on nothing ends CRIU but itself. The image counts only after CRIU has ended with 0, all its parts are there
  * and on their disk, and it got its final name.
  *
+ * Writing ahead: the same, of a job that runs, as far as its memory goes; its files may change until it is
+ * dumped. CRIU freezes its cgroup for a moment, reads what pages there are and has the kernel mark those that
+ * change from there on; the job goes on, and CRIU copies them out of it. While CRIU has the job, a freeze of
+ * ours would stop it in there, for ever; so it is told when that may be (criu.h). The dump after it finds the
+ * pages that did not change in its "parent". These marks can be read once: they begin anew with each dump.
+ *
  * Restore: the names of the files are looked at, so that what is missing is told by its name. A child is
  * placed in a cgroup of its own with the limit, and becomes CRIU: what it restores is born there. Before the
  * restored processes run, CRIU calls us back (--action-script): each file that it has opened, as root and by
@@ -52,6 +58,15 @@ static void HR_PRINTF(3, 4) say(struct hr_criu_report *r, int result, const char
         vsnprintf(r->text, sizeof(r->text), format, ap);
         va_end(ap);
         r->result = result;
+}
+
+/* Whoever writes into the directory has it so. -EWOULDBLOCK (flags: LOCK_NB), -ENOENT, -errno. */
+static int lock_directory(const char *path, int flags)
+{
+        _close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || flock(fd, LOCK_EX | flags) < 0)
+                return -errno;
+        return TAKE_FD(fd);
 }
 
 /* ---- starting it ---- */
@@ -151,14 +166,23 @@ void hr_criu_probe(const char *program, struct hr_criu_report *ret)
         run(argument, "probe", ret);
 }
 
-void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret)
+/* Beside what is whole: suffix "new", "pre". */
+static const char *aside(const struct hr_image *image, const char *suffix, char *buf, size_t size)
+{
+        snprintf(buf, size, "%s/.%s.%s", image->dir[0] ? image->dir : image->index, image->id, suffix);
+        return buf;
+}
+
+/* word: what is done in a directory of that suffix. */
+static void write_image(
+        struct hr_image *image, const char *word, const char *suffix, struct hr_criu_report *ret)
 {
         char path[300], argument[320];
 
         memset(ret, 0, sizeof(*ret));
         if (image->dir[0] == '\0')
                 snprintf(image->dir, sizeof(image->dir), "%s", image->index);
-        snprintf(path, sizeof(path), "%s/.%s.new", image->dir, image->id);
+        aside(image, suffix, path, sizeof(path));
         int r = hr_image_make_directory(image->index);
         if (r == 0)
                 r = hr_image_make_directory(image->dir);
@@ -172,6 +196,11 @@ void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret)
                 return;
         }
         image->time_usec = hr_clock_read_usec(CLOCK_REALTIME);
+        _close_ int busy = lock_directory(path, LOCK_NB);
+        if (busy == -EWOULDBLOCK) {
+                say(ret, -EBUSY, "another one of it is under way");
+                return;
+        }
         r = hr_image_remove(path);
         if (r == 0)
                 r = mkdir(path, 0700) < 0 ? -errno : 0;
@@ -181,10 +210,37 @@ void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret)
                 say(ret, r, "%s can't be written: %s", path, strerror(-r));
                 return;
         }
-        snprintf(argument, sizeof(argument), "dump:%s", path);
+        snprintf(argument, sizeof(argument), "%s:%s", word, path);
         run(argument, image->id, ret);
         if (ret->result < 0)
                 (void)hr_image_remove(path); /* what failed is told; half an image helps nobody */
+}
+
+void hr_criu_dump(struct hr_image *image, struct hr_criu_report *ret)
+{
+        write_image(image, "dump", "new", ret);
+}
+
+void hr_criu_look(struct hr_image *image, struct hr_criu_report *ret)
+{
+        char path[300];
+
+        write_image(image, "look", "look", ret);
+        (void)hr_image_remove(aside(image, "look", path, sizeof(path)));
+}
+
+void hr_criu_predump(struct hr_image *image, struct hr_criu_report *ret)
+{
+        write_image(image, "predump", "pre", ret);
+}
+
+void hr_criu_forget(struct hr_image *image)
+{
+        char path[300];
+
+        _close_ int writer = lock_directory(aside(image, "pre", path, sizeof(path)), 0);
+        if (writer >= 0)
+                (void)hr_image_remove(path); /* else the sweep does it */
 }
 
 void hr_criu_restore(const char *index, const char *old_id, const char *id, uid_t caller,
@@ -215,10 +271,12 @@ void hr_criu_restore(const char *index, const char *old_id, const char *id, uid_
 
 /* ---- in the process of its own ---- */
 
-/* The line of CRIU's log that says why: the first error, for the others follow from it. */
+/* The line of CRIU's log that says why: the first error, for the others follow from it, unless all that is
+ * told is that it failed. */
 static void read_log(const char *path, char *text, size_t size)
 {
-        static const char *const empty[] = {"exited, status", "killed by signal"};
+        static const char *const empty[] = {"exited, status", "killed by signal", " FAILED."};
+        bool told = false;
         char line[400];
         _fclose_ FILE *f = fopen(path, "re");
 
@@ -228,11 +286,13 @@ static void read_log(const char *path, char *text, size_t size)
                 bool says = colon != NULL;
                 for (size_t i = 0; says && i < ELEMENTSOF(empty); i++)
                         says = !strstr(colon, empty[i]);
-                if (!says)
+                if (!colon || (!says && told))
                         continue;
                 colon[strcspn(colon, "\n")] = '\0';
                 hr_units_escape(text, MIN(size, 140U), colon + 3);
-                return;
+                told = true;
+                if (says)
+                        return;
         }
 }
 
@@ -248,14 +308,11 @@ static void drop_capabilities(void)
         }
 }
 
-/* Executes CRIU with its output in a file, and waits. Its status, or -errno. */
-static int run_criu(char *const *argv, const char *output, bool bounded)
+/* Executes CRIU with its output in a file. Its pid, or -errno. */
+static pid_t begin_criu(char *const *argv, const char *output, bool bounded)
 {
-        int status;
         pid_t pid = fork();
 
-        if (pid < 0)
-                return -errno;
         if (pid == 0) {
                 int null = open("/dev/null", O_RDONLY),
                     out = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
@@ -268,21 +325,42 @@ static int run_criu(char *const *argv, const char *output, bool bounded)
                 execv(argv[0], argv);
                 _exit(127);
         }
-        while (waitpid(pid, &status, 0) < 0)
+        return pid < 0 ? -errno : pid;
+}
+
+/* As a shell says it. -EAGAIN: it runs (flags: WNOHANG). */
+static int wait_criu(pid_t pid, int flags)
+{
+        int status;
+        pid_t ended;
+
+        if (pid < 0)
+                return pid;
+        while ((ended = waitpid(pid, &status, flags)) < 0)
                 if (errno != EINTR)
                         return -errno;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        return ended == 0 ? -EAGAIN : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* And waits. Its status, or -errno. */
+static int run_criu(char *const *argv, const char *output, bool bounded)
+{
+        return wait_criu(begin_criu(argv, output, bounded), 0);
 }
 
 static void probe(char *program, struct hr_criu_report *ret)
 {
         char *argv[] = {program, "check", NULL}, output[] = "/tmp/headroom-criu-XXXXXX", why[160];
+        char *tracking[] = {program, "check", "--feature", "mem_dirty_track", NULL};
         int fd = mkstemp(output);
 
         hr_close(fd);
         int status = fd < 0 ? -errno : run_criu(argv, output, true);
         if (status == 0) {
-                say(ret, 0, "criu check says good");
+                ret->tracks = run_criu(tracking, output, true) == 0;
+                say(ret, 0, "criu check says good%s",
+                        ret->tracks ? ""
+                                    : ", but for criu_predump: the kernel does not track changes of memory");
         } else {
                 read_log(output, why, sizeof(why));
                 say(ret, -EOPNOTSUPP, "criu check fails: %s", why);
@@ -312,7 +390,8 @@ static int add_member(pid_t pid, void *userdata)
         return 0;
 }
 
-static int check_room(const struct hr_image *image, struct hr_criu_report *ret)
+/* times: of its memory. */
+static int check_room(const struct hr_image *image, unsigned times, struct hr_criu_report *ret)
 {
         char need[HR_TEXT_SIZE_MAX], has[HR_TEXT_SIZE_MAX], kept[HR_TEXT_SIZE_MAX];
         struct statvfs fs;
@@ -322,44 +401,50 @@ static int check_room(const struct hr_image *image, struct hr_criu_report *ret)
                 return -errno;
         }
         uint64_t available = (uint64_t)fs.f_bavail * fs.f_frsize;
-        uint64_t bytes = image->used_bytes + image->used_bytes / ROOM_SHARE;
+        uint64_t bytes = (image->used_bytes + image->used_bytes / ROOM_SHARE) * times;
         if (hr_add(bytes, image->free_bytes) <= available)
                 return 0;
-        say(ret, -ENOSPC, "no room in %s: it takes %s, and of the %s that are free criu_free leaves %s",
-                image->dir, hr_units_format_bytes(need, bytes), hr_units_format_bytes(has, available),
-                hr_units_format_bytes(kept, image->free_bytes));
+        say(ret, -ENOSPC, "no room in %s: it takes %s%s, and of the %s that are free criu_free leaves %s",
+                image->dir, hr_units_format_bytes(need, bytes), times > 1 ? " with the dump after it" : "",
+                hr_units_format_bytes(has, available), hr_units_format_bytes(kept, image->free_bytes));
         return -ENOSPC;
+}
+
+/* 0, -EAGAIN (hr_takeable_look) or -errno. */
+static int look_once(const struct hr_image *image, const char *path, struct hr_criu_report *ret)
+{
+        static struct members m;
+        char name[320];
+
+        snprintf(name, sizeof(name), "%s/files", path);
+        m = (struct members){.pids = {image->leader}, .count = 1, .leader = image->leader};
+        _close_ int dir = open(image->control, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int r = dir < 0 ? -errno : hr_cgroup_each_pid(dir, add_member, &m);
+        if (r == 0 && !m.has_leader) {
+                say(ret, -EOPNOTSUPP, "its first process (%d) has ended, and CRIU takes a whole tree only",
+                        (int)image->leader);
+                return -EOPNOTSUPP;
+        }
+        int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        FILE *files = fd < 0 ? NULL : fdopen(fd, "w");
+        if (!files)
+                r = -errno;
+        ret->text[0] = '\0';
+        if (r == 0)
+                r = hr_takeable_look(m.pids, m.count, image->uid, files, ret->text, sizeof(ret->text));
+        if (files && fclose(files) != 0 && r == 0)
+                r = -errno;
+        return r;
 }
 
 static int look(const struct hr_image *image, const char *path, struct hr_criu_report *ret)
 {
-        static struct members m;
         uint64_t until = hr_clock_read_usec(CLOCK_MONOTONIC) + CLOSING_USEC;
         const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
-        char name[320];
         int r;
 
-        snprintf(name, sizeof(name), "%s/files", path);
         do {
-                m = (struct members){.pids = {image->leader}, .count = 1, .leader = image->leader};
-                _close_ int dir = open(image->control, O_PATH | O_DIRECTORY | O_CLOEXEC);
-                r = dir < 0 ? -errno : hr_cgroup_each_pid(dir, add_member, &m);
-                if (r == 0 && !m.has_leader) {
-                        say(ret, -EOPNOTSUPP,
-                                "its first process (%d) has ended, and CRIU takes a whole tree only",
-                                (int)image->leader);
-                        return -EOPNOTSUPP;
-                }
-                int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-                FILE *files = fd < 0 ? NULL : fdopen(fd, "w");
-                if (!files)
-                        r = -errno;
-                ret->text[0] = '\0';
-                if (r == 0)
-                        r = hr_takeable_look(
-                                m.pids, m.count, image->uid, files, ret->text, sizeof(ret->text));
-                if (files && fclose(files) != 0 && r == 0)
-                        r = -errno;
+                r = look_once(image, path, ret);
                 if (r == -EAGAIN)
                         nanosleep(&moment, NULL);
         } while (r == -EAGAIN && hr_clock_read_usec(CLOCK_MONOTONIC) < until);
@@ -379,11 +464,50 @@ static void freeze_again(const struct hr_image *image)
                 (void)hr_cgroup_write(dir, "freezer.state", "FROZEN"); /* gone: nobody is left */
 }
 
+/* What was written ahead becomes part of this image, once nobody writes it any more. */
+static bool take_predump(const struct hr_image *image, const char *path)
+{
+        char from[300], below[320], to[320], text[200];
+
+        aside(image, "pre", from, sizeof(from));
+        snprintf(below, sizeof(below), "%s/img", from);
+        snprintf(to, sizeof(to), "%s/" HR_IMAGE_PREDUMP, path);
+        _close_ int writer = lock_directory(from, 0);
+        if (writer < 0)
+                return false;
+        bool taken = hr_image_check_seal(from, text, sizeof(text)) == 0 && rename(below, to) == 0;
+        (void)hr_image_remove(from);
+        return taken;
+}
+
+/* The disk may have filled since: then without it. */
+static int check_room_beside(
+        const struct hr_image *image, const char *path, bool *predumped, struct hr_criu_report *ret)
+{
+        char written[320];
+        int r = check_room(image, 1, ret);
+
+        if (r == 0 || !*predumped)
+                return r;
+        snprintf(written, sizeof(written), "%s/" HR_IMAGE_PREDUMP, path);
+        (void)hr_image_remove(written);
+        *predumped = false;
+        return check_room(image, 1, ret);
+}
+
+/* "2.5 s" */
+static const char *since(uint64_t begin_usec, char *buf)
+{
+        return hr_units_format_time(buf, hr_clock_read_usec(CLOCK_MONOTONIC) - begin_usec);
+}
+
 static void dump(const char *path, struct hr_criu_report *ret)
 {
         struct hr_image *image = &ret->image;
         char img[320], log[340], output[340], leader[16], why[160], size[HR_TEXT_SIZE_MAX],
-                left[HR_TEXT_SIZE_MAX];
+                left[HR_TEXT_SIZE_MAX], took[HR_TEXT_SIZE_MAX], ahead[HR_TEXT_SIZE_MAX],
+                beside[HR_TEXT_SIZE_MAX + 32] = "";
+        uint64_t predump_bytes, begin = hr_clock_read_usec(CLOCK_MONOTONIC);
         int r = hr_image_read_record(path, image);
 
         if (r < 0) {
@@ -395,7 +519,10 @@ static void dump(const char *path, struct hr_criu_report *ret)
                 say(ret, -EBUSY, "another dump of it is under way");
                 return;
         }
-        if (look(image, path, ret) < 0 || check_room(image, ret) < 0)
+        if (look(image, path, ret) < 0)
+                return;
+        bool predumped = take_predump(image, path);
+        if (check_room_beside(image, path, &predumped, ret) < 0)
                 return;
         snprintf(img, sizeof(img), "%s/img", path);
         snprintf(log, sizeof(log), "%s/dump.log", img);
@@ -407,7 +534,8 @@ static void dump(const char *path, struct hr_criu_report *ret)
         }
         char *argv[] = {image->program, "dump", "--tree", leader, "--images-dir", img, "--log-file",
                 "dump.log", "--freeze-cgroup", image->control, "--manage-cgroups=ignore", "--leave-running",
-                "--shell-job", "--file-locks", "--ghost-limit", "1G", NULL};
+                "--shell-job", "--file-locks", "--ghost-limit", "1G", predumped ? "--track-mem" : NULL,
+                "--prev-images-dir", HR_IMAGE_PARENT, NULL};
         int status = run_criu(argv, output, true);
         freeze_again(image);
         if (status != 0) {
@@ -419,7 +547,7 @@ static void dump(const char *path, struct hr_criu_report *ret)
                         say(ret, -EIO, "criu dump ended with status %d: %s", status, why);
                 return;
         }
-        r = hr_image_seal(path, image->leader, &ret->bytes);
+        r = hr_image_seal(path, image->leader, false, &ret->bytes, &predump_bytes);
         if (r == 0)
                 r = hr_image_publish(image, path);
         if (r < 0) {
@@ -431,8 +559,188 @@ static void dump(const char *path, struct hr_criu_report *ret)
                 snprintf(left, sizeof(left), "ever");
         else
                 hr_units_format_time(left, image->keep_usec);
-        say(ret, 0, "%s in %s/%s, kept for %s", hr_units_format_bytes(size, ret->bytes), image->dir,
-                image->id, left);
+        if (predumped)
+                snprintf(beside, sizeof(beside), " beside %s written ahead",
+                        hr_units_format_bytes(ahead, predump_bytes));
+        say(ret, 0, "%s%s in %s/%s, in %s, kept for %s", hr_units_format_bytes(size, ret->bytes), beside,
+                image->dir, image->id, since(begin, took), left);
+}
+
+/* ---- of a job that runs ---- */
+
+/* Much may change while it is looked at, and does not count: what is clear is refused. */
+static bool is_refused(const struct hr_image *image, const char *path, struct hr_criu_report *ret)
+{
+        ret->result = look_once(image, path, ret) == -EOPNOTSUPP ? -EOPNOTSUPP : 0;
+        if (ret->result == 0)
+                ret->text[0] = '\0';
+        return ret->result < 0;
+}
+
+static void look_ahead(const char *path, struct hr_criu_report *ret)
+{
+        ret->result = hr_image_read_record(path, &ret->image);
+        if (ret->result == 0)
+                (void)is_refused(&ret->image, path, ret);
+}
+
+/*
+ * DumpStatsEntry of CRIU's stats.proto, after two magic numbers and its size: numbers alone, of which 1 is
+ * how long the freeze took, in microseconds, and 2 how long the tasks were seized then.
+ */
+static bool take_varint(const unsigned char **at, const unsigned char *end, uint64_t *ret)
+{
+        *ret = 0;
+        for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+                unsigned char byte = *(*at)++;
+                *ret |= (uint64_t)(byte & 0x7f) << shift;
+                if (!(byte & 0x80))
+                        return true;
+        }
+        return false;
+}
+
+int hr_criu_parse_stats(const unsigned char *data, size_t size, uint64_t *ret_usec)
+{
+        const unsigned char *at = data + 12, *end = data + size;
+        uint64_t tag, length, value, usec = 0;
+        unsigned seen = 0;
+
+        if (size < 12 || !take_varint(&at, end, &tag) || tag != (1 << 3 | 2) ||
+                !take_varint(&at, end, &length) || length != (uint64_t)(end - at))
+                return -EBADMSG;
+        while (at < end) {
+                if (!take_varint(&at, end, &tag) || (tag & 7) != 0 || !take_varint(&at, end, &value))
+                        return -EBADMSG;
+                if (tag >> 3 == 1 || tag >> 3 == 2) {
+                        usec = hr_add(usec, value);
+                        seen |= 1U << (tag >> 3);
+                }
+        }
+        if (seen != (1U << 1 | 1U << 2))
+                return -EBADMSG;
+        *ret_usec = usec;
+        return 0;
+}
+
+static int read_stats(const char *img, uint64_t *ret_usec)
+{
+        char name[340];
+        unsigned char data[512];
+
+        snprintf(name, sizeof(name), "%s/stats-dump", img);
+        _close_ int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        ssize_t n = fd < 0 ? -1 : read(fd, data, sizeof(data));
+        return n < 0 ? -errno : hr_criu_parse_stats(data, (size_t)n, ret_usec);
+}
+
+/* The leave to stop the job for a moment. -ECANCELED: it is not there any more. */
+static int take_pass(const char *name)
+{
+        struct stat st;
+        _close_ int fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0 || flock(fd, LOCK_EX) < 0)
+                return errno == ENOENT ? -ECANCELED : -errno;
+        if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+                return -ECANCELED;
+        return TAKE_FD(fd);
+}
+
+static bool is_traced(pid_t pid)
+{
+        char path[64], line[256];
+        int tracer = 0;
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+        _fclose_ FILE *f = fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f))
+                if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+                        break;
+        return tracer != 0;
+}
+
+/* CRIU goes on to copy its pages when it has let go of the job: their list is made after that. */
+static int wait_predump(pid_t pid, pid_t leader, const char *listed, const char *pass_name, int *pass)
+{
+        const struct timespec moment = {.tv_nsec = 2 * 1000 * 1000};
+        int status;
+
+        while ((status = wait_criu(pid, WNOHANG)) == -EAGAIN &&
+                (access(listed, F_OK) < 0 || is_traced(leader)))
+                nanosleep(&moment, NULL);
+        if (status != -EAGAIN && status != 0)
+                return status;
+        (void)unlink(pass_name);
+        *pass = hr_close(*pass);
+        return status == 0 ? 0 : wait_criu(pid, 0);
+}
+
+static void thaw(const struct hr_image *image)
+{
+        _close_ int dir = open(image->control, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir >= 0 && hr_cgroup_write(dir, "cgroup.freeze", "0") < 0)
+                (void)hr_cgroup_write(dir, "freezer.state", "THAWED"); /* gone: nobody is left */
+}
+
+static void predump(const char *path, struct hr_criu_report *ret)
+{
+        struct hr_image *image = &ret->image;
+        char img[320], log[340], output[340], listed[360], pass_name[600], leader[16], why[160],
+                size[HR_TEXT_SIZE_MAX], took[HR_TEXT_SIZE_MAX], stood[HR_TEXT_SIZE_MAX];
+        uint64_t begin = hr_clock_read_usec(CLOCK_MONOTONIC), stood_usec, none;
+        int r = hr_image_read_record(path, image);
+
+        if (r < 0) {
+                say(ret, r, "%s/record can't be read: %s", path, strerror(-r));
+                return;
+        }
+        _close_ int writer = lock_directory(path, LOCK_NB);
+        if (writer < 0) {
+                say(ret, writer, "%s: %s", path, strerror(-writer));
+                return;
+        }
+        if (is_refused(image, path, ret) || check_room(image, 2, ret) < 0)
+                return;
+        snprintf(img, sizeof(img), "%s/img", path);
+        snprintf(log, sizeof(log), "%s/dump.log", img);
+        snprintf(output, sizeof(output), "%s/output", path);
+        snprintf(leader, sizeof(leader), "%d", (int)image->leader);
+        snprintf(listed, sizeof(listed), "%s/pagemap-%s.img", img, leader);
+        snprintf(pass_name, sizeof(pass_name), HR_CRIU_PASS, image->lock);
+        if (mkdir(img, 0700) < 0) {
+                say(ret, -errno, "%s: %s", img, strerror(errno));
+                return;
+        }
+        _close_ int pass = take_pass(pass_name);
+        if (pass < 0) {
+                say(ret, pass, "it was held, or had room again, before that was begun");
+                return;
+        }
+        /* "read": the job stands still for the list of its pages alone, and none is kept from being freed. */
+        char *argv[] = {image->program, "pre-dump", "--tree", leader, "--images-dir", img, "--log-file",
+                "dump.log", "--freeze-cgroup", image->control, "--manage-cgroups=ignore", "--track-mem",
+                "--pre-dump-mode", "read", NULL};
+        int status = wait_predump(begin_criu(argv, output, true), image->leader, listed, pass_name, &pass);
+        if (pass >= 0) { /* it failed before it had let go of the job */
+                thaw(image);
+                (void)unlink(pass_name);
+        }
+        if (status != 0) {
+                read_log(log, why, sizeof(why));
+                say(ret, -EIO, "criu pre-dump ended with status %d: %s", status, why);
+                return;
+        }
+        r = hr_image_seal(path, image->leader, true, &ret->bytes, &none);
+        if (r == 0)
+                r = read_stats(img, &stood_usec);
+        if (r < 0) {
+                say(ret, r, "it is not whole: %s", r == -ENODATA ? "CRIU left out a part" : strerror(-r));
+                return;
+        }
+        say(ret, 0, "%s written ahead in %s, of which it stood still for %s",
+                hr_units_format_bytes(size, ret->bytes), since(begin, took),
+                hr_units_format_time(stood, stood_usec));
 }
 
 /* ---- the restore ---- */
@@ -648,6 +956,10 @@ int hr_criu_main(const char *argument)
                 probe(rest, &report);
         else if (rest && strcmp(what, "dump") == 0)
                 dump(rest, &report);
+        else if (rest && strcmp(what, "look") == 0)
+                look_ahead(rest, &report);
+        else if (rest && strcmp(what, "predump") == 0)
+                predump(rest, &report);
         else if (rest && strcmp(what, "restore") == 0)
                 restore(rest, &report);
         report.magic = MAGIC;

@@ -285,6 +285,7 @@ static int reported(const struct hr_criu_report *report, struct hr_helper_answer
 {
         snprintf(a->text, sizeof(a->text), "%s", report->text);
         a->bytes = report->bytes;
+        a->tracks = report->tracks;
         a->placement = report->placement;
         a->image = report->image;
         a->leader = report->leader;
@@ -317,6 +318,10 @@ static int do_image(struct hr_helper_request *q, struct hr_helper_answer *a)
                 hr_criu_probe(q->image.program, &report);
         else if (q->op == HR_HELPER_DUMP)
                 hr_criu_dump(&q->image, &report);
+        else if (q->op == HR_HELPER_LOOK)
+                hr_criu_look(&q->image, &report);
+        else if (q->op == HR_HELPER_PREDUMP)
+                hr_criu_predump(&q->image, &report);
         else
                 hr_criu_restore(q->image.index, q->image.id, q->id, q->uid, q->bytes, q->removes, &report);
         return reported(&report, a);
@@ -352,6 +357,11 @@ static int perform(struct helper *h, struct hr_helper_request *q, struct hr_help
                 return do_map(h, q, a);
         case HR_HELPER_FILE:
                 return do_file(q, a);
+        case HR_HELPER_EXIT:
+                a->uid = q->uid;
+                memcpy(a->id, q->id, sizeof(a->id));
+                memcpy(a->name, q->name, sizeof(a->name));
+                return hr_unit_ending(h->user_daemon, q->placement.unit);
         case HR_HELPER_NEXT_ID:
                 return do_next_id(h, q);
         case HR_HELPER_DUMP:
@@ -359,8 +369,13 @@ static int perform(struct helper *h, struct hr_helper_request *q, struct hr_help
                         return do_wait(q, a);
                 /* fall through */
         case HR_HELPER_CRIU:
+        case HR_HELPER_LOOK:
+        case HR_HELPER_PREDUMP:
         case HR_HELPER_RESTORE:
                 return do_image(q, a);
+        case HR_HELPER_FORGET:
+                hr_criu_forget(&q->image);
+                return 0;
         case HR_HELPER_SWEEP:
                 hr_image_sweep(q->image.index, q->image.time_usec);
                 if (q->image.dir[0])
@@ -382,9 +397,10 @@ static void serve(struct helper *h, struct hr_helper_request *q)
 {
         struct hr_helper_answer a = {.token = q->token, .op = q->op, .fd = -1};
 
-        size_t most = q->op == HR_HELPER_HOOK  ? HR_HELPER_HOOKS_MAX
-                      : q->op == HR_HELPER_MAP ? HR_HELPER_MAPS_MAX
-                                               : HR_HELPER_CHILDREN_MAX;
+        size_t most = q->op == HR_HELPER_HOOK                                 ? HR_HELPER_HOOKS_MAX
+                      : q->op == HR_HELPER_PREDUMP || q->op == HR_HELPER_LOOK ? HR_HELPER_PREDUMPS_MAX
+                      : q->op == HR_HELPER_MAP                                ? HR_HELPER_MAPS_MAX
+                                                                              : HR_HELPER_CHILDREN_MAX;
         size_t alike = 0;
         for (size_t i = 0; i < h->child_count; i++)
                 alike += h->children[i].op == q->op;
@@ -409,7 +425,8 @@ static void serve(struct helper *h, struct hr_helper_request *q)
         bool has_deadline = q->op == HR_HELPER_HOOK || q->op == HR_HELPER_MAP;
         uint64_t patience = has_deadline ? q->deadline_usec : PATIENCE_USEC;
         /* CRIU ends by itself: killed while it holds a job, it takes it along. */
-        bool has_none = q->op == HR_HELPER_DUMP || q->op == HR_HELPER_RESTORE;
+        bool has_none = q->op == HR_HELPER_DUMP || q->op == HR_HELPER_RESTORE || q->op == HR_HELPER_PREDUMP ||
+                        q->op == HR_HELPER_FORGET;
         h->children[h->child_count++] = (struct child){
                 .pid = pid,
                 .pidfd = pidfd_open(pid, 0),

@@ -27,9 +27,14 @@ enum hr_helper_op {
         HR_HELPER_FILE,    /* when `path` was written last and how large it is, as the owner sees it */
         HR_HELPER_WHO,  /* the names of uid and gid, the cgroup of pid: a directory on the network may let it
                            wait */
+        HR_HELPER_EXIT, /* how the main process of placement.unit ended: systemd is given two seconds to
+                           notice */
         HR_HELPER_CRIU, /* does `criu check` say good: of image.program */
         HR_HELPER_DUMP, /* CRIU's image of a job that stands still; with `waits` what became of one that is
                            under way */
+        HR_HELPER_LOOK, /* could CRIU take a job that runs */
+        HR_HELPER_PREDUMP, /* CRIU writes the memory of a job that runs ahead of its dump */
+        HR_HELPER_FORGET,  /* what was written ahead goes */
         HR_HELPER_RESTORE, /* an image becomes job `id` */
         HR_HELPER_SWEEP,   /* images that are too old, in image.dir and image.index */
         HR_HELPER_NEXT_ID, /* keeps the next free job number on disk */
@@ -39,6 +44,7 @@ enum hr_helper_op {
 #define HR_HELPER_PIDS_MAX 512
 #define HR_HELPER_CHILDREN_MAX 64 /* at once; what comes above waits in the socket */
 #define HR_HELPER_HOOKS_MAX 48    /* of them hooks, which may hang: above, -EBUSY */
+#define HR_HELPER_PREDUMPS_MAX 4  /* of them PREDUMP, which keeps a disk busy, and LOOK: the same */
 #define HR_HELPER_MAPS_MAX 4      /* of them MAP, which anybody may ask for again and again: the same */
 
 struct hr_helper_request {
@@ -57,7 +63,8 @@ struct hr_helper_request {
         uint64_t used_bytes, limit_bytes, job_deadline_usec;
         uint32_t retried; /* > 0: in place of path, `headroom resume` of this saved job, with limit_bytes */
         bool checkpoint;  /* HEADROOM_DEADLINE is then the time until which the hook may take */
-        /* CRIU, DUMP, RESTORE (whose image.id is the old one, uid the caller's), SWEEP */
+        /* CRIU, LOOK, DUMP, PREDUMP, FORGET, RESTORE (whose image.id is the old one, uid the caller's), SWEEP
+         */
         struct hr_image image;
         bool waits, removes;
         /* PSS, MAP */
@@ -70,17 +77,19 @@ struct hr_helper_request {
 struct hr_helper_answer {
         uint64_t token;
         enum hr_helper_op op;
-        int result;         /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; >= 0: its wait status */
-        uint64_t bytes;     /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
+        int result;     /* 0, -errno; HOOK: -ETIMEDOUT, -ENOENT, -EACCES; HOOK, EXIT: >= 0: a wait status */
+        uint64_t bytes; /* RECLAIM: given back; PSS: the sum; LIMIT: what was set; FILE: its size */
         uint64_t time_usec; /* FILE: its mtime, CLOCK_REALTIME */
         char text[200];
         struct hr_placement placement; /* PLACE */
-        uid_t uid;                     /* WHO: as asked */
+        uid_t uid;                     /* WHO, EXIT: as asked */
         gid_t gid;
+        char id[HR_ID_MAX], name[HR_NAME_MAX];      /* EXIT: as asked */
         char user[HR_NAME_MAX], group[HR_NAME_MAX]; /* WHO, PLACE: a number where there is no name */
         char from[HR_PATH_MAX]; /* WHO of a pid, PLACE: the cgroup that it was in; "" where that is not known
                                  */
         struct hr_breakdown breakdown; /* MAP */
+        bool tracks;                   /* CRIU: memory can be written ahead */
         struct hr_image image;         /* RESTORE: as it was recorded */
         pid_t leader;                  /* RESTORE */
         uint64_t leader_start_ticks;

@@ -66,14 +66,20 @@ static void fill_environment(
                 set(e, "HEADROOM_RETRIED=%u", q->retried);
 }
 
-/* The client that was built or installed with this program: beside it, or in its bindir. */
+/*
+ * The client that was built or installed with this program: beside it, or in bin/ beside its sbin/, which may be
+ * another prefix than it was built with (`make`, then `make install prefix=/usr`).
+ */
 static const char *find_client(char *buf, size_t size)
 {
-        ssize_t n = readlink("/proc/self/exe", buf, size - sizeof("headroom"));
-        char *slash = n > 0 ? (buf[n] = '\0', strrchr(buf, '/')) : NULL;
-        if (slash) {
-                strcpy(slash + 1, "headroom"); /* no longer than the "headroomd" that it takes the place of */
-                if (access(buf, X_OK) == 0)
+        static const char *const places[] = {"headroom", "../bin/headroom"};
+        char self[512];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash = n > 0 ? (self[n] = '\0', strrchr(self, '/')) : NULL;
+
+        for (size_t i = 0; slash && i < ELEMENTSOF(places); i++) {
+                slash[1] = '\0';
+                if ((size_t)snprintf(buf, size, "%s%s", self, places[i]) < size && access(buf, X_OK) == 0)
                         return buf;
         }
         return HR_BINDIR "/headroom";
@@ -110,7 +116,7 @@ static int become(const struct hr_helper_request *q, const struct passwd *pw)
 int hr_hook_exec(const struct hr_helper_request *q)
 {
         struct environment e = {0};
-        char client[512], limit[HR_TEXT_SIZE_MAX];
+        char client[600], limit[HR_TEXT_SIZE_MAX];
         const char *path = q->retried > 0 ? find_client(client, sizeof(client)) : q->path;
         char *hook[] = {(char *)path, (char *)(q->checkpoint ? "checkpoint" : q->stage), (char *)q->id, NULL};
         char *resume[] = {(char *)path, (char *)"resume", (char *)q->id, (char *)"--detach",

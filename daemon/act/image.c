@@ -259,43 +259,80 @@ int hr_image_read_record(const char *path, struct hr_image *ret)
 
 /* ---- the seal ---- */
 
-int hr_image_seal(const char *path, pid_t leader, uint64_t *ret_bytes)
+/* Names are seen from img/. 0: how large they are, or -errno. */
+static int list_images(const char *img, const char *below, FILE *f, uint64_t *ret_bytes)
 {
-        static const char *const needed[] = {
-                "inventory.img", "pstree.img", "core-%d.img", "mm-%d.img", "pagemap-%d.img", "pages-1.img"};
-        char img[PATH_MAX], name[64];
+        char path[PATH_MAX];
         struct stat st;
-        uint64_t bytes = 0;
+
+        snprintf(path, sizeof(path), "%s/%s", img, below);
+        _dir_ DIR *d = opendir(path);
+        *ret_bytes = 0;
+        if (!d)
+                return -errno;
+        for (struct dirent *e = readdir(d); e; e = readdir(d))
+                if (!is_dot(e->d_name) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        S_ISREG(st.st_mode) && strstr(e->d_name, ".img")) {
+                        fprintf(f, "%" PRIu64 " %s%s\n", (uint64_t)st.st_size, below, e->d_name);
+                        *ret_bytes += (uint64_t)st.st_size;
+                }
+        return 0;
+}
+
+int hr_image_seal(
+        const char *path, pid_t leader, bool predump, uint64_t *ret_bytes, uint64_t *ret_predump_bytes)
+{
+        static const struct {
+                const char *name;
+                bool predump;
+        } needed[] = {
+                {"inventory.img", true},
+                {"pstree.img", false},
+                {"core-%d.img", false},
+                {"mm-%d.img", false},
+                {"pagemap-%d.img", true},
+                {"pages-1.img", true},
+        };
+        char img[PATH_MAX], name[64], parent[64];
+        struct stat st;
         size_t size = 0;
         _free_ char *text = NULL;
 
         snprintf(img, sizeof(img), "%s/img", path);
-        _dir_ DIR *d = opendir(img);
-        if (!d)
+        _close_ int dir = open(img, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
                 return -errno;
         for (size_t i = 0; i < ELEMENTSOF(needed); i++) {
-                snprintf(name, sizeof(name), needed[i], (int)leader);
-                if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0)
+                snprintf(name, sizeof(name), needed[i].name, (int)leader);
+                if ((needed[i].predump || !predump) &&
+                        (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0))
                         return -ENODATA;
         }
+        bool has_parent = readlinkat(dir, "parent", parent, sizeof(parent)) >= 0;
         FILE *f = open_memstream(&text, &size);
         if (!f)
                 return -ENOMEM;
-        for (struct dirent *e = readdir(d); e; e = readdir(d))
-                if (!is_dot(e->d_name) && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                        S_ISREG(st.st_mode) && strstr(e->d_name, ".img")) {
-                        fprintf(f, "%" PRIu64 " %s\n", (uint64_t)st.st_size, e->d_name);
-                        bytes += (uint64_t)st.st_size;
-                }
+        uint64_t bytes, predump_bytes = 0;
+        int r = list_images(img, "", f, &bytes);
+        if (r == 0)
+                r = list_images(img, HR_IMAGE_PARENT "/", f, &predump_bytes);
         fprintf(f, "end\n");
         if (fclose(f) != 0)
                 return -ENOMEM;
+        if (r == -ENOENT && !has_parent)
+                r = 0;
+        else if (r == 0 && !has_parent) /* CRIU did not use it: all is in img/, or nothing is whole */
+                r = -ENODATA;
+        if (r < 0)
+                return r == -ENOENT ? -ENODATA : r;
         /* A disk that is full or breaks may say so only now. */
-        if (syncfs(dirfd(d)) < 0)
+        if (syncfs(dir) < 0)
                 return -errno;
-        int r = write_file(path, "manifest", text);
-        if (r == 0)
+        r = write_file(path, "manifest", text);
+        if (r == 0) {
                 *ret_bytes = bytes;
+                *ret_predump_bytes = predump_bytes;
+        }
         return r;
 }
 
@@ -386,15 +423,23 @@ static bool is_locked(const char *lock)
         return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
-/* ".j7.new", ".j7.old": of a dump that was cut short, unless it is under way. */
+/*
+ * ".j7.new", ".j7.old": of a dump that was cut short, unless it is under way. ".j7.pre": written ahead, for
+ * as long as the job's cgroup is there. Without a record it was cut short before CRIU began; a moment's
+ * grace, for it may be beginning.
+ */
 static void sweep_rest(const char *path)
 {
         struct hr_image image;
         struct stat st;
+        size_t length = strlen(path);
 
-        /* Without a record it was cut short before CRIU began; a moment's grace, for it may be beginning. */
-        if (hr_image_read_record(path, &image) == 0 ? is_locked(image.lock)
-                                                    : lstat(path, &st) < 0 || time(NULL) < st.st_mtime + 3600)
+        bool ahead = length > 4 && strcmp(path + length - 4, ".pre") == 0;
+        bool wanted = hr_image_read_record(path, &image) < 0
+                              ? lstat(path, &st) < 0 || time(NULL) < st.st_mtime + 3600
+                      : ahead ? access(image.control, F_OK) == 0
+                              : is_locked(image.lock);
+        if (wanted)
                 return;
         (void)hr_image_remove(path);
 }

@@ -9,9 +9,11 @@
  *   DIR/ID/files     which files its processes had open, by their identity (act/takeable)
  *   DIR/ID/manifest  each file of img/ with its size: written last, so that half an image is none
  *   DIR/ID/img/      CRIU's
+ *   DIR/ID/pre/      CRIU's as well: memory that was written ahead, which img/ leads to as its "parent"
  *
- * While it is being written it is DIR/.ID.new: what has its final name is whole. STATE/images/ID leads there
- * whatever DIR was, so that it is found after the policy has changed.
+ * While it is being written it is DIR/.ID.new: what has its final name is whole. Memory that is written ahead
+ * of it is in DIR/.ID.pre, which has the same parts (manifest: of what is in its img/ then), until it is
+ * used. STATE/images/ID leads there whatever DIR was, so that it is found after the policy has changed.
  */
 
 #include "act/place.h"
@@ -49,9 +51,13 @@ int hr_image_make_directory(const char *path);
 
 int hr_image_write_record(const char *path, const struct hr_image *image); /* PATH/record */
 int hr_image_read_record(const char *path, struct hr_image *ret);
-/* Is there, in PATH/img, all that a dump of `leader` leaves? Then PATH/manifest is written and all of it is
- * on its disk. -ENODATA: something is missing; -errno. ret_bytes: how large it is. */
-int hr_image_seal(const char *path, pid_t leader, uint64_t *ret_bytes);
+#define HR_IMAGE_PREDUMP "pre"
+#define HR_IMAGE_PARENT "../" HR_IMAGE_PREDUMP /* seen from img/ */
+/* Is there, in PATH/img, all that a dump (predump: a dump of its memory alone) of `leader` leaves? Then
+ * PATH/manifest is written and all of it is on its disk. -ENODATA: something is missing; -errno. ret_bytes:
+ * how large that is; ret_predump_bytes: and what is in PATH/pre, 0: there is none. */
+int hr_image_seal(
+        const char *path, pid_t leader, bool predump, uint64_t *ret_bytes, uint64_t *ret_predump_bytes);
 /* Is it as it was sealed? -ENODATA, and text says what is missing. */
 int hr_image_check_seal(const char *path, char *text, size_t text_size);
 

@@ -28,11 +28,13 @@
  *   fd PID NUMBER DEV INODE BTIME UID PATH        NUMBER: of the descriptor; "cwd", "exe"
  *   map PID START-END DEV INODE BTIME UID PATH    as in /proc/PID/map_files
  *   out PID FLAGS DEV INODE BTIME UID PATH        what 1 or 2 is, once more, and how it is open (octal)
+ *   len PID SIZE DEV INODE BTIME UID PATH         of a file of `fd`; none for those of `out`
  *   end
  *
  * A file that was there before the job was taken, and still is, has the same device, inode and time of birth:
- * an inode's number is used again, its birth is not. What others did to its contents is not looked at here:
- * CRIU holds its size against what it was.
+ * an inode's number is used again, its birth is not. What others did to its contents is not looked at here,
+ * but for its size, on which CRIU insists: the job itself, where it went on from its image before, may have
+ * written more.
  */
 
 #define ENDS_MAX 8192 /* pipes and sockets of a job */
@@ -103,6 +105,8 @@ enum hr_taken hr_takeable_judge(const char *link, const struct stat *st, char *t
                 return HR_TAKEN_PIPE;
         if (strncmp(link, "socket:[", 8) == 0)
                 return HR_TAKEN_SOCKET;
+        if (strncmp(link, "/proc/", 6) == 0 && link[6] >= '0' && link[6] <= '9')
+                return HR_TAKEN_PROCESS;
         if (strncmp(link, "anon_inode:", 11) == 0) {
                 for (size_t i = 0; i < ELEMENTSOF(anonymous); i++)
                         if (strcmp(link + 11, anonymous[i]) == 0)
@@ -158,22 +162,36 @@ static int note_file(struct look *l, const char *kind, pid_t pid, const char *nu
         return 0;
 }
 
-/* CRIU makes it anew, as root, beside where it was: nobody else may be able to lead that elsewhere. */
+/* Where anybody may lay a link (/tmp), does the kernel keep root from following it? proc(5) */
+static bool links_are_protected(void)
+{
+        char value = '0';
+        _close_ int fd = open("/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC);
+        return fd >= 0 && read(fd, &value, 1) == 1 && value == '1';
+}
+
+/*
+ * CRIU makes it anew, as root, beside where it was: nobody else may be able to lead that elsewhere. It gives
+ * it to its owner and then sets its mode, by name: in between he could put a link to any file in its place.
+ */
 static int check_deleted(struct look *l, pid_t pid, const char *link)
 {
         char path[PATH_MAX], part[PATH_MAX], name[96];
         struct stat st;
+        bool sticky_will_do = l->owner == 0 || links_are_protected();
 
         snprintf(path, sizeof(path), "%s", link);
         for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
                 memcpy(part, path, (size_t)(slash - path));
                 part[slash - path] = '\0';
                 if (lstat(part, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
-                        (st.st_mode & 022 && !(st.st_mode & S_ISVTX)))
+                        (st.st_mode & 022 && !(st.st_mode & S_ISVTX && sticky_will_do)))
                         return refuse(l,
                                 "process %d has a deleted file open (%s), in a directory that is not "
-                                "root's",
-                                (int)pid, hr_units_escape(name, sizeof(name), link));
+                                "root's%s",
+                                (int)pid, hr_units_escape(name, sizeof(name), link),
+                                st.st_mode & S_ISVTX ? " alone (sysctl fs.protected_symlinks=1 would do)"
+                                                     : "");
         }
         return 0;
 }
@@ -224,6 +242,29 @@ static void close_dir(DIR **d)
                 closedir(*d);
 }
 
+static bool is_ours(const struct look *l, pid_t pid)
+{
+        for (size_t i = 0; i < l->count; i++)
+                if (l->pids[i] == pid)
+                        return true;
+        return false;
+}
+
+/* CRIU opens it when the processes are there again, but not yet their other threads. */
+static int check_process(struct look *l, pid_t pid, const char *link)
+{
+        char name[96];
+        int of = 0, thread = 0;
+
+        if (sscanf(link, "/proc/%d/task/%d", &of, &thread) == 2 && thread != of)
+                return refuse(l, "process %d has %s open, which belongs to a thread", (int)pid,
+                        hr_units_escape(name, sizeof(name), link));
+        if (!is_ours(l, of))
+                return refuse(l, "process %d has %s open, which belongs to another program", (int)pid,
+                        hr_units_escape(name, sizeof(name), link));
+        return 0;
+}
+
 static int look_at_fds(struct look *l, pid_t pid)
 {
         char dir[64], path[64 + NAME_MAX], link[PATH_MAX], why[200];
@@ -246,15 +287,19 @@ static int look_at_fds(struct look *l, pid_t pid)
                         break;
                 case HR_TAKEN_FILE:
                         r = note_file(l, "fd", pid, e->d_name, path, link);
-                        if (r == 0 && S_ISREG(st.st_mode) &&
-                                (strcmp(e->d_name, "1") == 0 || strcmp(e->d_name, "2") == 0)) {
-                                char flags[16];
-                                snprintf(flags, sizeof(flags), "%o", read_flags(pid, e->d_name));
-                                r = note_file(l, "out", pid, flags, path, link);
+                        if (r == 0 && S_ISREG(st.st_mode)) {
+                                bool out = strcmp(e->d_name, "1") == 0 || strcmp(e->d_name, "2") == 0;
+                                char more[32];
+                                snprintf(more, sizeof(more), out ? "%" PRIo64 : "%" PRIu64,
+                                        out ? read_flags(pid, e->d_name) : (uint64_t)st.st_size);
+                                r = note_file(l, out ? "out" : "len", pid, more, path, link);
                         }
                         break;
                 case HR_TAKEN_DELETED:
                         r = check_deleted(l, pid, link);
+                        break;
+                case HR_TAKEN_PROCESS:
+                        r = check_process(l, pid, link);
                         break;
                 case HR_TAKEN_PIPE:
                 case HR_TAKEN_SOCKET:
@@ -344,12 +389,34 @@ static int look_at_links(struct look *l, pid_t pid)
         return r;
 }
 
-static bool is_ours(const struct look *l, pid_t pid)
+/*
+ * CRIU takes the tree of the first process, and nothing else is looked at here than what stands in its group:
+ * a child that was moved out of it (its owner may ask systemd for that) would run on, and come back
+ * unchecked.
+ */
+static int look_at_children(struct look *l, pid_t pid)
 {
-        for (size_t i = 0; i < l->count; i++)
-                if (l->pids[i] == pid)
-                        return true;
-        return false;
+        char path[64 + NAME_MAX], task[64];
+        int child;
+
+        snprintf(task, sizeof(task), "/proc/%d/task", (int)pid);
+        HR_CLEANUP(close_dir) DIR *d = opendir(task);
+        if (!d)
+                return -errno;
+        for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+                if (e->d_name[0] == '.')
+                        continue;
+                snprintf(path, sizeof(path), "%s/%s/children", task, e->d_name);
+                _fclose_ FILE *f = fopen(path, "re");
+                if (!f)
+                        return -errno;
+                while (fscanf(f, "%d", &child) == 1)
+                        if (!is_ours(l, child))
+                                return refuse(l,
+                                        "process %d, a child of process %d, was moved out of the job's group",
+                                        child, (int)pid);
+        }
+        return 0;
 }
 
 static int read_start(pid_t pid, uint64_t *ret_ticks)
@@ -518,6 +585,8 @@ int hr_takeable_look(const pid_t *pids, size_t count, uid_t owner, FILE *files, 
         for (size_t i = 0; i < count && r == 0; i++) {
                 r = look_at_status(&l, pids[i], i == 0);
                 if (r == 0)
+                        r = look_at_children(&l, pids[i]);
+                if (r == 0)
                         r = look_at_links(&l, pids[i]);
                 if (r == 0)
                         r = look_at_fds(&l, pids[i]);
@@ -601,6 +670,35 @@ static int identify_mapping(const struct line *line, struct identity *ret)
         return found ? 0 : -ENOENT;
 }
 
+/* Is it one of those that a restore opens anew, whatever its size? The place in the file is kept. */
+static bool is_output(FILE *files, const char *path)
+{
+        long at = ftell(files);
+        struct line line;
+        bool found = false;
+
+        rewind(files);
+        while (!found && next_line(files, &line) > 0)
+                found = strcmp(line.kind, "out") == 0 && strcmp(line.path, path) == 0;
+        (void)fseek(files, at, SEEK_SET);
+        return found;
+}
+
+static int check_length(FILE *files, const struct line *line, char *text, size_t text_size)
+{
+        uint64_t bytes = strtoull(line->number, NULL, 10);
+        struct stat st;
+
+        /* One that is gone or another is told by its own line. */
+        if (lstat(line->path, &st) < 0 || (uint64_t)st.st_size == bytes || is_output(files, line->path))
+                return 0;
+        snprintf(text, text_size,
+                "a file was changed since, and it had %" PRIu64 " bytes, not %" PRIu64
+                "; if it was only written on: truncate -s %" PRIu64 " %s",
+                bytes, (uint64_t)st.st_size, bytes, line->name);
+        return -ESTALE;
+}
+
 static int check(FILE *files, bool processes, char *text, size_t text_size)
 {
         char path[PATH_MAX];
@@ -612,6 +710,12 @@ static int check(FILE *files, bool processes, char *text, size_t text_size)
         while ((r = next_line(files, &line)) > 0) {
                 if (strcmp(line.kind, "pid") == 0 || strcmp(line.kind, "out") == 0)
                         continue;
+                if (strcmp(line.kind, "len") == 0) {
+                        r = processes ? 0 : check_length(files, &line, text, text_size);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
                 if (!processes)
                         snprintf(path, sizeof(path), "%s", line.path);
                 else if (line.number[0] >= '0' && line.number[0] <= '9')

@@ -23,6 +23,7 @@ enum hr_taken {
         HR_TAKEN_DELETED, /* one whose name is gone: CRIU makes it anew beside where it was */
         HR_TAKEN_PIPE,    /* is its other end the job's as well? */
         HR_TAKEN_SOCKET,  /* the same */
+        HR_TAKEN_PROCESS, /* /proc/PID/...: there again with its process, if that is the job's as well */
         HR_TAKEN_REFUSED, /* CRIU can't take it, or it would not be safe */
 };
 /* Of one descriptor: link is what /proc/PID/fd/N reads, st what it stands for. text: why it is refused. */

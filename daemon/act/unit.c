@@ -2,10 +2,13 @@
 #include "act/unit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -169,4 +172,43 @@ int hr_unit_queued_job(bool user, const char *unit, char *ret_type, size_t size)
         if (r >= 0)
                 snprintf(ret_type, size, "%s", type);
         return r < 0 ? r : 0;
+}
+
+#define ENDING_LOOKS 20
+#define ENDING_PAUSE_NSEC (100 * 1000 * 1000)
+
+static int read_ending(sd_bus *bus, const char *path, int *ret_code, int *ret_status)
+{
+        int r = sd_bus_get_property_trivial(
+                bus, SYSTEMD, path, SYSTEMD ".Service", "ExecMainCode", NULL, 'i', ret_code);
+
+        return r < 0 ? r
+                     : sd_bus_get_property_trivial(bus, SYSTEMD, path, SYSTEMD ".Service", "ExecMainStatus",
+                               NULL, 'i', ret_status);
+}
+
+int hr_unit_ending(bool user, const char *unit)
+{
+        const struct timespec pause = {.tv_nsec = ENDING_PAUSE_NSEC};
+        _bus_ sd_bus *bus = NULL;
+        int r = open_manager(user, &bus), code = 0, status = 0;
+
+        for (int i = 0; r >= 0 && code == 0 && i < ENDING_LOOKS; i++) {
+                _message_ sd_bus_message *reply = NULL;
+                const char *path;
+
+                if (i > 0)
+                        nanosleep(&pause, NULL);
+                r = sd_bus_call_method(
+                        bus, SYSTEMD, SYSTEMD_PATH, MANAGER, "GetUnit", NULL, &reply, "s", unit);
+                if (r >= 0)
+                        r = sd_bus_message_read(reply, "o", &path);
+                if (r >= 0)
+                        r = read_ending(bus, path, &code, &status);
+        }
+        if (r < 0 || status < 0 || status > 255)
+                return -ENODATA;
+        return code == CLD_EXITED                         ? W_EXITCODE(status, 0)
+               : code == CLD_KILLED || code == CLD_DUMPED ? status
+                                                          : -ENODATA;
 }

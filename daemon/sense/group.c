@@ -62,24 +62,44 @@ bool hr_sense_plausible(uint64_t bytes)
         return bytes <= PLAUSIBLE_MAX;
 }
 
+static ssize_t read_from(int fd, char *buf, size_t size, size_t from)
+{
+        ssize_t n;
+
+        do {
+                n = pread(fd, buf, size, (off_t)from);
+        } while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == ENODEV || errno == ESRCH || errno == ENOENT ? -ENODEV : -errno;
+        return n;
+}
+
 int hr_sense_read_fd(int fd, char *buf, size_t size, size_t *ret_size)
+{
+        ssize_t n = read_from(fd, buf, size, 0);
+
+        if (n < 0 || (size_t)n == size) /* or it fits exactly, which can't be told without another read */
+                return n == -ENODEV ? HR_SENSE_GONE : n < 0 ? (int)n : -EFBIG;
+        *ret_size = (size_t)n;
+        return 0;
+}
+
+int hr_sense_read_all_fd(int fd, char *buf, size_t size, size_t *ret_size)
 {
         size_t have = 0;
 
         while (have < size) {
-                ssize_t n = pread(fd, buf + have, size - have, (off_t)have);
+                ssize_t n = read_from(fd, buf + have, size - have, have);
 
-                if (n < 0 && errno == EINTR)
-                        continue;
                 if (n < 0)
-                        return errno == ENODEV || errno == ESRCH || errno == ENOENT ? HR_SENSE_GONE : -errno;
+                        return n == -ENODEV ? HR_SENSE_GONE : (int)n;
                 if (n == 0) {
                         *ret_size = have;
                         return 0;
                 }
                 have += (size_t)n;
         }
-        return -EFBIG; /* or fits exactly, which can't be told apart without another read */
+        return -EFBIG; /* or it fits exactly */
 }
 
 int hr_sense_read_at(int dir_fd, const char *name, char *buf, size_t size, size_t *ret_size)
@@ -88,7 +108,7 @@ int hr_sense_read_at(int dir_fd, const char *name, char *buf, size_t size, size_
 
         if (fd < 0)
                 return explain(dir_fd, errno);
-        return hr_sense_read_fd(fd, buf, size, ret_size);
+        return hr_sense_read_all_fd(fd, buf, size, ret_size);
 }
 
 int hr_sense_read_number_at(int dir_fd, const char *name, uint64_t *ret)
@@ -276,6 +296,14 @@ int hr_group_read_peak(struct hr_group *g, uint64_t *ret_bytes)
 int hr_group_read_oom_kills(struct hr_group *g, uint64_t *ret)
 {
         return g->ops->read_oom_kills(g, ret);
+}
+
+int hr_group_read_oom_kills_at(const struct hr_hierarchy *h, const char *path, uint64_t *ret)
+{
+        HR_CLEANUP(group_closep) struct hr_group g = HR_GROUP_INIT;
+        int r = open_directory(h, path, &g);
+
+        return r != 0 ? r : g.ops->read_oom_kills(&g, ret);
 }
 
 int hr_group_read_populated(struct hr_group *g, bool *ret)

@@ -81,6 +81,8 @@ int hr_group_read_high(struct hr_group *g, uint64_t *ret_bytes);
 int hr_group_read_peak(struct hr_group *g, uint64_t *ret_bytes);
 /* Kernel OOM kills counted in the group (v2 memory.events oom_kill, v1 memory.oom_control). -ENODATA. */
 int hr_group_read_oom_kills(struct hr_group *g, uint64_t *ret);
+/* The same of any path, as hr_group_read_limits_at. */
+int hr_group_read_oom_kills_at(const struct hr_hierarchy *h, const char *path, uint64_t *ret);
 /* Does any process live in it or below: v2 cgroup.events, v1 cgroup.procs of it and of what is below. */
 int hr_group_read_populated(struct hr_group *g, bool *ret);
 /* HR_SENSE_GONE if another cgroup now stands at the path, or none. */
@@ -107,11 +109,15 @@ extern const struct hr_group_ops hr_cgroup1_ops, hr_cgroup2_ops;
 
 /*
  * Reads a whole small file below dir_fd (openat, read, close) or from a kept descriptor (pread at 0) into
- * buf. Returns 0 and the size, HR_SENSE_GONE (ENODEV, ENOENT, ESRCH), -EFBIG if it does not fit, -errno.
- * ENOENT of a file in a directory that still lives is -ENOENT for openat.
+ * buf. _fd is for a file that the kernel shows as one record, and takes one pread: memory.stat,
+ * memory.events, meminfo, a pressure file; _all_fd reads to the end, as a file of many records must be
+ * (vmstat: a read ends at a page's worth of them; fs/seq_file.c). Returns 0 and the size, HR_SENSE_GONE
+ * (ENODEV, ENOENT, ESRCH), -EFBIG if it does not fit, -errno. ENOENT of a file in a directory that still
+ * lives is -ENOENT for openat.
  */
 int hr_sense_read_at(int dir_fd, const char *name, char *buf, size_t size, size_t *ret_size);
 int hr_sense_read_fd(int fd, char *buf, size_t size, size_t *ret_size);
+int hr_sense_read_all_fd(int fd, char *buf, size_t size, size_t *ret_size);
 /* One number in a file below dir_fd. As hr_sense_read_at, and -EBADMSG, -ERANGE of hr_parse_number. */
 int hr_sense_read_number_at(int dir_fd, const char *name, uint64_t *ret);
 /* Can a machine have so much memory: at most 2^52 bytes, the physical addresses of x86-64 and arm64. */

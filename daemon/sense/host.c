@@ -81,7 +81,8 @@ int hr_host_read_allocated(const struct hr_host *host, uint64_t *ret_bytes)
         char text[VMSTAT_SIZE];
         uint64_t pages;
         size_t size;
-        int r = host->vmstat_fd < 0 ? -ENODATA : hr_sense_read_fd(host->vmstat_fd, text, sizeof(text), &size);
+        int r = host->vmstat_fd < 0 ? -ENODATA
+                                    : hr_sense_read_all_fd(host->vmstat_fd, text, sizeof(text), &size);
 
         if (r == 0)
                 r = hr_parse_vmstat(text, size, &pages);

@@ -48,6 +48,9 @@ int hr_tree_read_usage(const char *proc_path, struct hr_tree *t, struct hr_usage
 
 /* One process. All return HR_SENSE_GONE when it is away. */
 int hr_process_open(const char *proc_path, pid_t pid, uint64_t start_ticks); /* pidfd, -errno */
+/* How it ended, though it is no child: while nobody has waited for it, and from Linux 6.15 on also after
+ * that. *ret_status -1: by *ret_signal. -ENODATA: it runs, or is not known. */
+int hr_process_ending(const char *proc_path, int pidfd, pid_t pid, int32_t *ret_status, int32_t *ret_signal);
 int hr_process_status(const char *proc_path, pid_t pid, struct hr_pid_status *ret);
 int hr_process_stat(const char *proc_path, pid_t pid, struct hr_pid_stat *ret);
 /* Is it a Python interpreter: /proc/PID/exe's base name begins with "python", or libpython is its exe.

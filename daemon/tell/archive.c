@@ -22,7 +22,7 @@
 #define STACK_BYTES (512 * 1024) /* SQLite wants so much, and a curve */
 #define STOP_SECONDS 2
 #define ASKED_MAX 32 /* calls that wait; chosen, not tuned */
-#define ASKED_PER_BUS 4
+#define ASKED_PER_USER 8
 
 struct asked {
         struct asked *next;
@@ -33,6 +33,7 @@ struct asked {
         int result; /* 0 or -errno */
         struct hr_query_row *rows;
         size_t row_count;
+        uint64_t next_usec; /* where the next page of history begins; 0: there is none */
         struct hr_query_story story;
         struct hr_advice advice;
         bool by_name;
@@ -104,7 +105,7 @@ static void find(struct hr_query *reader, struct asked *q)
                 q->result = hr_query_story(reader, o->uid, o->admin, o->word, &q->story);
                 break;
         case HR_ARCHIVE_HISTORY:
-                q->result = hr_query_history(reader, &filter, &q->rows, &q->row_count);
+                q->result = hr_query_history(reader, &filter, &q->rows, &q->row_count, &q->next_usec);
                 break;
         case HR_ARCHIVE_ADVICE:
                 q->result = find_advice(reader, q);
@@ -143,12 +144,6 @@ static void *run(void *userdata)
 
 /* ---- the bus thread ---- */
 
-/* Where the next page of history begins; 0: there is none. */
-static uint64_t next_page(const struct asked *q)
-{
-        return q->row_count < MAX(q->request.count_max, 1U) ? 0 : q->rows[q->row_count - 1].end_usec;
-}
-
 static int reply(struct asked *q)
 {
         const char *text = NULL;
@@ -166,7 +161,7 @@ static int reply(struct asked *q)
         if (q->request.question == HR_ARCHIVE_STORY)
                 return hr_message_reply_story(q->call, &q->story);
         if (q->request.question == HR_ARCHIVE_HISTORY)
-                return hr_message_reply_history(q->call, q->rows, q->row_count, next_page(q));
+                return hr_message_reply_history(q->call, q->rows, q->row_count, q->next_usec);
         return hr_message_reply_advice(q->call, &q->advice, q->by_name);
 }
 
@@ -190,17 +185,27 @@ static int on_done(sd_event_source *source HR_UNUSED, int fd, uint32_t revents H
         return 0;
 }
 
-static bool has_place(struct hr_archive *a, sd_bus *bus)
+static bool is_of_same_peer(sd_bus_message *a, sd_bus_message *b)
 {
-        size_t all = 0, own = 0;
+        const char *one = sd_bus_message_get_sender(a), *other = sd_bus_message_get_sender(b);
+
+        return sd_bus_message_get_bus(a) == sd_bus_message_get_bus(b) &&
+               strcmp(one ? one : "", other ? other : "") == 0;
+}
+
+/* One of a peer: answers are large, and wait until it reads them. */
+static bool has_place(struct hr_archive *a, uid_t uid, sd_bus_message *call)
+{
+        size_t all = 0, of_user = 0, of_peer = 0;
         const struct asked *lists[] = {a->first, a->found, a->current};
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++)
                 for (const struct asked *q = lists[i]; q; q = i < 2 ? q->next : NULL) {
                         all++;
-                        own += sd_bus_message_get_bus(q->call) == bus;
+                        of_user += q->request.uid == uid;
+                        of_peer += is_of_same_peer(q->call, call);
                 }
-        return all < ASKED_MAX && own < ASKED_PER_BUS;
+        return all < ASKED_MAX && of_user < ASKED_PER_USER && of_peer == 0;
 }
 
 int hr_archive_ask(struct hr_archive *a, const struct hr_archive_request *request, sd_bus_message *call)
@@ -224,7 +229,7 @@ int hr_archive_ask(struct hr_archive *a, const struct hr_archive_request *reques
         q->request.user = q->words[3];
         q->request.outcome = q->words[4];
         pthread_mutex_lock(&a->lock);
-        if (r == 0 && !has_place(a, sd_bus_message_get_bus(call)))
+        if (r == 0 && !has_place(a, request->uid, call))
                 r = -EBUSY;
         if (r == 0) {
                 q->call = sd_bus_message_ref(call);

@@ -466,12 +466,20 @@ static struct hr_channel_answer *awaited(struct peer *p, enum hr_talk_request re
         return r->answer;
 }
 
+static void said(struct peer *p, const struct hr_talk *t)
+{
+        const struct hr_channel_options *o = &p->job->channel->options;
+
+        o->said(o->userdata, p->job->id, p->pid, t);
+}
+
 static void on_hello(struct peer *p, const struct hr_talk *t)
 {
         char line[HR_TALK_SAY_MAX];
 
         p->manner = TALKS;
         p->abilities = (uint8_t)t->abilities;
+        said(p, t);
         say(p, hr_talk_say_welcome(line, p->job->id));
         news(p->job, &p->job->peers_news);
 }
@@ -562,6 +570,12 @@ static void on_status(struct peer *p, const struct hr_talk *t HR_UNUSED)
                 say(p, hr_talk_say_status(line, &status));
 }
 
+/* Whom it speaks for is not looked at again: it was of the job when it came, and is about to be gone. */
+static void on_memory_error(struct peer *p, const struct hr_talk *t)
+{
+        said(p, t);
+}
+
 static void take_line(struct peer *p, char *line, size_t size)
 {
         static void (*const handlers[HR_TALK_WORD_COUNT])(struct peer * p, const struct hr_talk *t) = {
@@ -573,6 +587,7 @@ static void take_line(struct peer *p, char *line, size_t size)
                 [HR_TALK_HOLDS] = on_holds,
                 [HR_TALK_SPARE] = on_spare,
                 [HR_TALK_STATUS] = on_status,
+                [HR_TALK_MEMORY_ERROR] = on_memory_error,
         };
         struct hr_talk t;
 
@@ -794,6 +809,9 @@ void hr_channel_job_gone(struct hr_channel *c, const char *id)
 
         if (!job)
                 return;
+        for (struct peer *p = job->peers; p; p = p->next) /* how it ended may be the last that it said */
+                if (!p->doomed)
+                        take_input(p);
         for (unsigned i = 0; i < HR_TALK_REQUEST_COUNT; i++) {
                 free(job->requests[i].answer);
                 job->requests[i] = (struct request){0};

@@ -78,6 +78,9 @@ struct hr_channel_options {
         /* Only from the loop, never from inside a function below; must not call one of those. PEERS and NEED
          * come at most every HR_CHANNEL_NEWS_USEC for a job, with the latest state. */
         void (*answered)(void *userdata, const struct hr_channel_answer *answer);
+        /* What the process says unasked: HELLO, MEMORY_ERROR. Also from inside hr_channel_job_gone; must not
+         * call the channel. */
+        void (*said)(void *userdata, const char *job, pid_t pid, const struct hr_talk *talk);
         void *userdata;
 };
 #define HR_CHANNEL_NEWS_USEC (100 * HR_USEC_PER_MSEC)
@@ -116,7 +119,8 @@ int hr_channel_grant(struct hr_channel *c, const char *job, uint64_t deadline_us
 /* ask_why: answered as ask_trim is, with what came. */
 int hr_channel_ask_why(struct hr_channel *c, const char *job, uint64_t timeout_usec);
 
-/* The job has ended: its peers are closed, and what was asked of it is not answered. */
+/* The job has ended: what its peers said last is read, they are closed, and what was asked of it is not
+ * answered. */
 void hr_channel_job_gone(struct hr_channel *c, const char *job);
 
 /* Connections turned away, and peers closed for what they did, since the last call; for the journal. */

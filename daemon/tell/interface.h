@@ -51,8 +51,9 @@
  *       what became of an ended job, by its id or (the newest of that) name: its row, its curve, its events
  * - History(t since, t until, s user, s name, s outcome, u count) -> t next, a HR_BUS_RECORD_STRUCT
  *       ended jobs that the caller may see, the newest first, that ended since <= end < until (realtime
- *       microseconds); "": any; at most `count` of them, never above HR_BUS_HISTORY_MAX, and beyond that
- * those that ended in the same microsecond as the last. next: the `until` of the next page; 0: that was all
+ *       microseconds); "": any; at most `count` of them, never above HR_BUS_HISTORY_MAX, fewer where their
+ *       texts are long, and beyond that those that ended in the same microsecond as the last. next: the
+ *       `until` of the next page; 0: that was all
  * - Advise(s name, s command) -> t limit, t p95, t most, u runs, u lower_bounds, b lower_bound, s sure, b
  * by_name the limit to ask for next time, from the runs of that command line, or where there are none of that
  * name
@@ -85,9 +86,9 @@
 #define HR_BUS_STATUS_FIELDS "sssusssusbtttttstttttssb"
 
 /* time_usec, job, name, uid, stage, previous_stage, reason, used, limit, action, outcome, hint,
- * deadline_usec, exit_status */
-#define HR_BUS_EVENT_STRUCT "(tssusssttssstx)"
-#define HR_BUS_EVENT_FIELDS "tssusssttssstx"
+ * deadline_usec, exit_status, took_usec (of "frozen": until it stood still; else 0) */
+#define HR_BUS_EVENT_STRUCT "(tssusssttssstxt)"
+#define HR_BUS_EVENT_FIELDS "tssusssttssstxt"
 
 /* pid, bytes, count (objects, 0: not known), line (0: not known), name, file ("": not known) */
 #define HR_BUS_HOLDER_STRUCT "(utttss)"
@@ -97,8 +98,9 @@
 
 /* job, name, command, user, uid, kind, cgroup, unit, policy, start, end, limit, peak, peak_is_lower_bound,
  * peak_source, outcome, exit_status (-1: not known), signal (0: none), reason, held_by, stage (the furthest),
- * events_left_out. What each word may be: tell/record.h */
-#define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssst"
+ * events_left_out, fused (Headroom's fuse was armed), said_memory_error (by one of its processes). What each
+ * word may be: tell/record.h */
+#define HR_BUS_RECORD_FIELDS "ssssussssttttbssxxssstbb"
 #define HR_BUS_RECORD_STRUCT "(" HR_BUS_RECORD_FIELDS ")"
 #define HR_BUS_HISTORY_MAX 2000 /* about 1 MB; a page more costs six changes of thread and process */
 

@@ -243,6 +243,28 @@ static void answered(void *userdata, const struct hr_channel_answer *a)
         (void)hr_exchange_reply(l->exchange, &reply); /* full: what waits for it has a deadline */
 }
 
+/* By the channel's word it is of the job, and by that alone: the card may be gone by now. */
+static void said(void *userdata, const char *job, pid_t pid, const struct hr_talk *t)
+{
+        struct hr_liaison *l = userdata;
+        struct hr_told told = {.kind = HR_TOLD_MEMORY_ERROR, .admin = true, .exit_status = -1};
+        struct hr_card *card = hr_resolve_id(l->view, job);
+        char file[64];
+
+        if (t->word == HR_TALK_HELLO) {
+                if (!(t->abilities & HR_TALK_TELLS_MEMORY_ERROR) || !card || card->leader != pid)
+                        return;
+                told.kind = HR_TOLD_TELLS;
+        }
+        snprintf(told.job, sizeof(told.job), "%s", job);
+        hr_units_escape(file, sizeof(file), base_name(t->file));
+        if (file[0] && t->line > 0)
+                snprintf(told.text, sizeof(told.text), "%s line %llu", file, (unsigned long long)t->line);
+        else
+                snprintf(told.text, sizeof(told.text), "%s", file);
+        hr_exchange_told(l->exchange, &told);
+}
+
 /* ---- questions and events ---- */
 
 static void nobody(struct hr_liaison *l, const struct hr_question *q)
@@ -325,6 +347,7 @@ int hr_liaison_new(const struct hr_liaison_options *o, struct hr_liaison **ret)
                 .job_of = job_of,
                 .status_of = status_of,
                 .answered = answered,
+                .said = said,
                 .userdata = l,
         };
         int r = hr_channel_new(&options, &l->channel);

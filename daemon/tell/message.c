@@ -327,7 +327,7 @@ static int append_record(sd_bus_message *reply, const struct hr_query_row *row)
                         (uint32_t)row->uid, row->kind, text[3], text[4], row->policy, row->start_usec,
                         row->end_usec, row->limit_bytes, row->peak_bytes, (int)row->censored,
                         row->peak_source, row->outcome, row->exit_status, row->signal, text[5], text[6],
-                        row->stage, row->left_out_count);
+                        row->stage, row->left_out_count, (int)row->fused, (int)row->said_error);
         for (size_t i = 0; i < ELEMENTSOF(owned); i++)
                 free(owned[i]);
         return r;
@@ -400,7 +400,7 @@ int hr_message_append_event(sd_bus_message *message, const struct hr_event *e, b
         return sd_bus_message_append(message, as_struct ? HR_BUS_EVENT_STRUCT : HR_BUS_EVENT_FIELDS,
                 e->time_usec, e->job, name, (uint32_t)e->uid, hr_stage_name(e->stage),
                 hr_stage_name(e->previous_stage), reason, e->used_bytes, e->limit_bytes, e->action,
-                e->outcome, hint, e->deadline_usec, (int64_t)e->exit_status);
+                e->outcome, hint, e->deadline_usec, (int64_t)e->exit_status, e->took_usec);
 }
 
 int hr_message_signal_event(sd_bus *bus, const char *destination, const struct hr_event *event)

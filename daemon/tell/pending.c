@@ -86,57 +86,83 @@ int hr_pending_submit(struct hr_pending *q, struct hr_peer *p, sd_bus_message *m
 
 /* ---- answers ---- */
 
-static int answer_run(struct hr_pending *q, sd_bus_message *call, const struct hr_command *c)
+int hr_pending_status(
+        struct hr_pending *q, const struct hr_caller *caller, const char *id, sd_bus_message *call)
+{
+        HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        struct hr_card *one = id[0] ? hr_resolve_id(q->view, id) : NULL;
+
+        if (id[0] && !one)
+                return hr_message_reply_error(
+                        call, -ENOENT, "It has just ended; headroom why shows its end.");
+        int r = hr_message_begin_status(call, &reply);
+        if (one && r >= 0)
+                r = hr_message_append_status(reply, one);
+        for (uint32_t i = 0; !one && r >= 0 && i < hr_exchange_slots(q->exchange); i++) {
+                struct hr_card *card = hr_exchange_card(q->exchange, i);
+
+                if (card && hr_resolve_visible(caller, card))
+                        r = hr_message_append_status(reply, card);
+        }
+        return r < 0 ? r : hr_message_send_array(reply);
+}
+
+static int answer_run(struct hr_pending *q, struct pending *p, const struct hr_command *c)
 {
         const struct hr_card *card = hr_resolve_id(q->view, c->answer_job);
 
-        return hr_message_reply_run(call, c->answer_retries, c->answer_job,
+        return hr_message_reply_run(p->call, c->answer_retries, c->answer_job,
                 hr_kind_name(card ? card->kind : HR_KIND_PROCESS), c->message);
 }
 
-static int answer_attach(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+static int answer_attach(struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c)
 {
-        return hr_message_reply_attach(call, c->answer_job, c->message);
+        return hr_message_reply_attach(p->call, c->answer_job, c->message);
 }
 
-static int answer_limit(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+static int answer_limit(struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c)
 {
-        return hr_message_reply_limit(call, c->answer_bytes, c->message);
+        return hr_message_reply_limit(p->call, c->answer_bytes, c->message);
 }
 
-static int answer_message(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+static int answer_message(struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c)
 {
         _free_ char *owned = NULL;
         const char *text = hr_message_text(c->message, &owned);
 
-        return text ? hr_message_reply_text(call, text) : -ENOMEM;
+        return text ? hr_message_reply_text(p->call, text) : -ENOMEM;
 }
 
-static int answer_policies(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+static int answer_policies(struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c)
 {
-        return hr_message_reply_text(call, c->text ? c->text : "");
+        return hr_message_reply_text(p->call, c->text ? c->text : "");
 }
 
-static int answer_doctor(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+static int answer_doctor(struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c)
 {
-        return hr_message_reply_doctor(call, c->text ? c->text : "");
+        return hr_message_reply_doctor(p->call, c->text ? c->text : "");
 }
 
-static int answer_breakdown(struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c)
+static int answer_breakdown(struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c)
 {
         static const struct hr_breakdown nothing = {0};
 
-        return hr_message_reply_breakdown(call, c->breakdown ? c->breakdown : &nothing);
+        return hr_message_reply_breakdown(p->call, c->breakdown ? c->breakdown : &nothing);
 }
 
 static int answer_follow(
-        struct hr_pending *q HR_UNUSED, sd_bus_message *call, const struct hr_command *c HR_UNUSED)
+        struct hr_pending *q HR_UNUSED, struct pending *p, const struct hr_command *c HR_UNUSED)
 {
-        return hr_message_reply_empty(call);
+        return hr_message_reply_empty(p->call);
+}
+
+static int answer_status(struct hr_pending *q, struct pending *p, const struct hr_command *c)
+{
+        return hr_pending_status(q, &p->peer->caller, c->job, p->call);
 }
 
 static int (*const answers[HR_VERB_COUNT])(
-        struct hr_pending *, sd_bus_message *, const struct hr_command *) = {
+        struct hr_pending *, struct pending *, const struct hr_command *) = {
         [HR_VERB_RUN] = answer_run,
         [HR_VERB_ATTACH] = answer_attach,
         [HR_VERB_DETACH] = answer_message,
@@ -154,6 +180,7 @@ static int (*const answers[HR_VERB_COUNT])(
         [HR_VERB_DOCTOR] = answer_doctor,
         [HR_VERB_FOLLOW] = answer_follow,
         [HR_VERB_BREAKDOWN] = answer_breakdown,
+        [HR_VERB_LOOK] = answer_status,
 };
 
 /* ---- followers ---- */
@@ -240,7 +267,7 @@ static void send_answer(struct hr_pending *q, struct pending *pending, const str
 
         pending->peer->pending_count--;
         r = c->result < 0 ? hr_message_reply_error(call, c->result, c->message)
-                          : answers[c->verb](q, call, c);
+                          : answers[c->verb](q, pending, c);
         if (r < 0)
                 r = hr_message_reply_error(call, r, NULL);
         if (r < 0)

@@ -19,5 +19,9 @@ int hr_pending_command(const struct hr_caller *caller, enum hr_verb verb, const 
 int hr_pending_submit(struct hr_pending *q, struct hr_peer *p, sd_bus_message *call,
         struct hr_command **command, sd_bus_error *e);
 
+/* Replies to call with the status of the job of this id, or for "" of all that the caller may see. */
+int hr_pending_status(
+        struct hr_pending *q, const struct hr_caller *caller, const char *id, sd_bus_message *call);
+
 void hr_pending_answer(struct hr_pending *q);                       /* sends the answers that have come */
 void hr_pending_forget(struct hr_pending *q, struct hr_peer *peer); /* the peer goes */

@@ -24,7 +24,8 @@ struct hr_query {
 #define ROW_COLUMNS                                                                                         \
         "job,name,command,user,kind,cgroup,unit,policy,peak_source,outcome,reason,held_by,stage,uid,start_" \
         "usec,"                                                                                             \
-        "end_usec,limit_bytes,peak_bytes,events_left_out,exit_status,signal,censored"
+        "end_usec,limit_bytes,peak_bytes,events_left_out,exit_status,signal,censored,fused,cause"
+#define ROW_COLUMN_COUNT 24
 #define END_COLUMN 15
 
 static void close_database(struct hr_query *q)
@@ -131,14 +132,17 @@ static int read_row(sqlite3_stmt *s, struct hr_query_row *row)
         at++;
         row->signal = sqlite3_column_int64(s, at++);
         row->censored = sqlite3_column_int(s, at++) != 0;
+        row->fused = sqlite3_column_int(s, at++) != 0;
+        row->said_error = sqlite3_column_int(s, at++) == HR_CAUSE_MEMORY_ERROR;
         return 0;
 }
 
 int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct hr_query_row **ret_rows,
-        size_t *ret_count)
+        size_t *ret_count, uint64_t *ret_next_usec)
 {
         struct hr_query_row *rows = NULL;
-        size_t count = 0, room = 0;
+        size_t count = 0, room = 0, bytes = 0;
+        uint64_t next_usec = 0;
         sqlite3_stmt *s = NULL;
         char sql[700];
         int error, code = SQLITE_DONE;
@@ -162,8 +166,9 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
         if (f->outcome[0])
                 bind_text(s, 6, f->outcome);
         while (error == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
-                if (count >= f->count_max &&
+                if ((count >= f->count_max || bytes >= HR_QUERY_PAGE_BYTES) &&
                         (count == 0 || column_size(s, END_COLUMN) < rows[count - 1].end_usec)) {
+                        next_usec = count > 0 ? rows[count - 1].end_usec : 0;
                         code = SQLITE_DONE;
                         break;
                 }
@@ -178,7 +183,10 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
                         room = MAX(2 * room, (size_t)16);
                 }
                 error = read_row(s, &rows[count]);
-                count += error == 0;
+                if (error < 0)
+                        break;
+                bytes += (size_t)(rows[count].stage - rows[count].texts); /* the last of them, a word */
+                count++;
         }
         sqlite3_finalize(s);
         if (error == 0 && code != SQLITE_DONE)
@@ -191,6 +199,7 @@ int hr_query_history(struct hr_query *q, const struct hr_query_filter *f, struct
         }
         *ret_rows = rows;
         *ret_count = count;
+        *ret_next_usec = next_usec;
         return 0;
 }
 
@@ -269,9 +278,9 @@ int hr_query_story(struct hr_query *q, uid_t uid, bool admin, const char *word, 
         code = sqlite3_step(s);
         if (code == SQLITE_ROW) {
                 error = read_row(s, &story.row);
-                number = sqlite3_column_int64(s, 22);
-                story.point_count = hr_curve_decode(
-                        sqlite3_column_blob(s, 23), (size_t)sqlite3_column_bytes(s, 23), story.points);
+                number = sqlite3_column_int64(s, ROW_COLUMN_COUNT);
+                story.point_count = hr_curve_decode(sqlite3_column_blob(s, ROW_COLUMN_COUNT + 1),
+                        (size_t)sqlite3_column_bytes(s, ROW_COLUMN_COUNT + 1), story.points);
         }
         sqlite3_finalize(s);
         if (code != SQLITE_ROW)

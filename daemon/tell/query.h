@@ -13,6 +13,8 @@ struct hr_query_row {
         uint64_t uid, start_usec, end_usec, limit_bytes, peak_bytes, left_out_count;
         int64_t exit_status, signal; /* -1, 0: not known, none */
         bool censored;
+        bool fused;      /* a fuse of Headroom's was armed at its end */
+        bool said_error; /* one of its processes said that it ends by a MemoryError */
 };
 void hr_query_row_done(struct hr_query_row *row);
 
@@ -42,10 +44,12 @@ struct hr_query_filter {
         const char *user, *name, *outcome; /* "": any */
         uint32_t count_max; /* and those that ended in the same microsecond as the last of them */
 };
-/* The ended jobs that fit, the newest first; *ret_rows is to be freed row by row, and itself. 0, -EUCLEAN
- * (the database is damaged, which the recorder finds out too), -ENODATA: there is none, -errno. */
+#define HR_QUERY_PAGE_BYTES HR_MIB /* of texts; 2000 ordinary jobs have less */
+/* The ended jobs that fit, the newest first, fewer where their texts reach HR_QUERY_PAGE_BYTES; *ret_rows is
+ * to be freed row by row, and itself. *ret_next_usec: the `until` of those that are left; 0: none is. 0,
+ * -EUCLEAN (the database is damaged, which the recorder finds out too), -ENODATA: there is none, -errno. */
 int hr_query_history(struct hr_query *q, const struct hr_query_filter *filter, struct hr_query_row **ret_rows,
-        size_t *ret_count);
+        size_t *ret_count, uint64_t *ret_next_usec);
 /* The newest ended job of that id or name. As above, and -ENOENT. */
 int hr_query_story(struct hr_query *q, uid_t uid, bool admin, const char *word, struct hr_query_story *ret);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "clock.h"
 #include "fd.h"
 #include "tell/curve.h"
+#include "think/cmdline.h"
 
 /*
  * The writer keeps a `live` for each job that runs: its row's number, and its curve, thinned as it comes. The
@@ -32,9 +34,13 @@
 #define TRIM_ENDS 64   /* its bounds are looked at after so many ended jobs */
 #define EVENTS_MAX 256 /* of one job; chosen, not tuned: a job that went up and down the ladder 40 times */
 #define TOLD_LATE_USEC \
-        (600 * HR_USEC_PER_SEC)   /* the exit status of a job that has ended may come so much later */
+        (600 * HR_USEC_PER_SEC) /* the exit status of a job that has ended may come so much later */
+/* What one of its processes said of its end is of the job's, where that follows. Chosen, not tuned: time for
+ * the others to clean up. */
+#define ERROR_FRESH_USEC (60 * HR_USEC_PER_SEC)
 #define CHECK_BYTES (16 * HR_MIB) /* a file below this is checked whole at start: 60 ms */
 #define BUCKETS 512
+#define REASON_MAX (2 * HR_REASON_MAX + 40)
 #define VERSION 1
 
 struct live {
@@ -44,8 +50,9 @@ struct live {
         struct hr_curve curve;
         uint32_t event_count, left_out_count;
         enum hr_stage furthest;
-        bool dirty, memory_error;
+        bool dirty, tells; /* tells: of a MemoryError of its first process */
         int status, signal;
+        uint64_t error_usec;      /* when a MemoryError was told; 0: none was */
         char *held_by, *error_at; /* owned; NULL: not known */
 };
 
@@ -73,9 +80,11 @@ static const char *const statements[STATEMENT_COUNT] = {
                  "censored=?7,outcome=?8,cause=?9,fused=?10,exit_status=?11,signal=?12,reason=?13,"
                  "held_by=?14,stage=?15,events_left_out=?16,samples=?17 WHERE number=?1"),
         [INSERT_EVENT] = ("INSERT INTO events VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)"),
-        [LATE_FIND] = ("SELECT number,cause,outcome,uid,fused FROM jobs WHERE job=?1 AND end_usec>=?2"
+        [LATE_FIND] = ("SELECT number,cause,outcome,uid,fused,exit_status,signal,reason FROM jobs"
+                       " WHERE job=?1 AND end_usec>=?2"
                        " ORDER BY number DESC LIMIT 1"),
-        [LATE_WRITE] = ("UPDATE jobs SET exit_status=?2,signal=?3,outcome=?4,censored=?5 WHERE number=?1"),
+        [LATE_WRITE] = ("UPDATE jobs SET exit_status=?2,signal=?3,outcome=?4,censored=?5,cause=?6,reason=?7"
+                        " WHERE number=?1"),
         [LATE_HOLDER] = ("UPDATE jobs SET held_by=?2 WHERE number=?1"),
 };
 
@@ -423,10 +432,10 @@ static char *copy_or_null(const char *text, bool *failed_)
         return copy;
 }
 
-/* Of a job that was attached or found: as its first process has it, with blanks between its words. */
+/* Of a job that was attached or found: as its first process has it. */
 static char *read_command(const struct hr_record *r, pid_t pid)
 {
-        char path[320], raw[4096], escaped[4096];
+        char path[320], raw[HR_CMDLINE_MAX], spelled[HR_CMDLINE_MAX] = "";
 
         if (!r->proc_path || pid <= 0)
                 return NULL;
@@ -435,13 +444,12 @@ static char *read_command(const struct hr_record *r, pid_t pid)
         ssize_t n = fd >= 0 ? read(fd, raw, sizeof(raw) - 1) : -1;
         if (n <= 0)
                 return NULL;
-        while (n > 0 && raw[n - 1] == '\0')
+        while (n > 0 && raw[n - 1] == '\0') /* also what is left of a title that was set */
                 n--;
-        for (ssize_t i = 0; i < n; i++)
-                raw[i] = raw[i] ? raw[i] : ' ';
         raw[n] = '\0';
-        hr_units_escape(escaped, sizeof(escaped), raw);
-        return strdup(escaped);
+        for (const char *word = raw; word < raw + n; word += strlen(word) + 1)
+                hr_cmdline_add(spelled, word);
+        return strdup(spelled);
 }
 
 static void insert_job(struct hr_record *r, struct live *l, uint64_t now_usec)
@@ -559,9 +567,10 @@ void hr_record_point(struct hr_record *r, const struct hr_point *p)
         l->dirty = true;
 }
 
-const char *hr_record_outcome(
-        enum hr_cause cause, bool memory_error, int status, int signal, bool *ret_censored)
+const char *hr_record_outcome(enum hr_cause cause, bool fused, int status, int signal, bool *ret_censored)
 {
+        bool said = cause == HR_CAUSE_MEMORY_ERROR && status != 0 && signal == 0;
+
         *ret_censored = true;
         switch (cause) {
         case HR_CAUSE_INTERRUPTED:
@@ -575,8 +584,10 @@ const char *hr_record_outcome(
         default:
                 break;
         }
-        if (memory_error)
+        if (said || (cause == HR_CAUSE_UNKNOWN && fused && status == 1))
                 return "memory_error";
+        if (cause == HR_CAUSE_BELOW && signal == SIGKILL)
+                return "host_full";
         if (signal > 0)
                 return "signal";
         *ret_censored = cause == HR_CAUSE_UNSEEN && status < 0;
@@ -585,12 +596,30 @@ const char *hr_record_outcome(
         return cause == HR_CAUSE_UNSEEN ? "unseen" : "ended";
 }
 
+static void describe_reason(char *buf, size_t size, const char *reason, bool error, const char *at)
+{
+        snprintf(buf, size, "%s%s%s%s", reason, error ? "; it said: MemoryError" : "",
+                error && at[0] ? " at " : "", error ? at : "");
+}
+
+/* The daemon's word on the end, and what the job's own processes add to it. */
+static enum hr_cause refine(const struct live *l, const struct hr_event *e, bool *ret_error)
+{
+        *ret_error = l->error_usec > 0 && e->time_usec <= l->error_usec + ERROR_FRESH_USEC;
+        if (e->cause != HR_CAUSE_UNKNOWN && e->cause != HR_CAUSE_BELOW)
+                return e->cause;
+        if (e->cause == HR_CAUSE_BELOW && !*ret_error)
+                return e->cause;
+        return *ret_error ? HR_CAUSE_MEMORY_ERROR : l->tells ? HR_CAUSE_ITSELF : HR_CAUSE_UNKNOWN;
+}
+
 /* Writes the row. e: its end, or NULL while it runs. */
 static void update_job(struct hr_record *r, struct live *l, const struct hr_event *e, uint64_t now_usec)
 {
-        char reason[2 * HR_REASON_MAX + 32];
+        char reason[REASON_MAX] = "";
+        enum hr_cause cause = HR_CAUSE_UNKNOWN;
         unsigned char blob[HR_CURVE_BLOB_MAX];
-        bool ended = e != NULL, censored = true;
+        bool ended = e != NULL, censored = true, error = false;
         uint64_t peak = l->curve.used_peak_bytes;
         const char *source = "samples", *outcome = NULL;
         sqlite3_stmt *s;
@@ -607,10 +636,10 @@ static void update_job(struct hr_record *r, struct live *l, const struct hr_even
                         peak = e->kernel_peak_bytes;
                         source = "kernel";
                 }
+                cause = refine(l, e, &error);
                 outcome = detached ? "detached"
-                                   : hr_record_outcome(e->cause,
-                                             l->memory_error || (e->fused && l->status == 1), l->status,
-                                             l->signal, &censored);
+                                   : hr_record_outcome(cause, e->fused, l->status, l->signal, &censored);
+                describe_reason(reason, sizeof(reason), e->reason, error, l->error_at ? l->error_at : "");
         }
         s = r->prepared[UPDATE_JOB];
         sqlite3_bind_int64(s, 1, l->number);
@@ -626,15 +655,12 @@ static void update_job(struct hr_record *r, struct live *l, const struct hr_even
         bind_text(s, 6, source);
         sqlite3_bind_int(s, 7, censored);
         bind_text(s, 8, outcome);
-        sqlite3_bind_int(s, 9, ended ? (int)e->cause : 0);
+        sqlite3_bind_int(s, 9, (int)cause);
         sqlite3_bind_int(s, 10, ended && e->fused);
         if (l->status >= 0)
                 sqlite3_bind_int(s, 11, l->status);
         if (l->signal > 0)
                 sqlite3_bind_int(s, 12, l->signal);
-        if (ended)
-                snprintf(reason, sizeof(reason), "%s%s%s", e->reason, l->error_at ? "; MemoryError at " : "",
-                        l->error_at ? l->error_at : "");
         bind_text(s, 13, ended ? reason : NULL);
         bind_text(s, 14, l->held_by);
         bind_text(s, 15, hr_stage_name(l->furthest));
@@ -681,6 +707,64 @@ static void end_unknown(struct hr_record *r, const struct hr_event *e)
         hr_record_birth(r, &b);
 }
 
+/* Of a job that has ended a moment ago. */
+static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now_usec)
+{
+        sqlite3_stmt *s;
+        bool censored, found, fused = false, error = t->kind == HR_TOLD_MEMORY_ERROR;
+        int code, status = t->exit_status, number_of_signal = t->signal;
+        enum hr_cause cause = HR_CAUSE_UNKNOWN;
+        char reason[REASON_MAX] = "";
+        int64_t number = 0;
+
+        if (t->kind == HR_TOLD_TELLS || !begin(r, now_usec))
+                return;
+        s = r->prepared[LATE_FIND];
+        bind_text(s, 1, t->job);
+        sqlite3_bind_int64(s, 2, (int64_t)hr_sub(now_usec, TOLD_LATE_USEC));
+        code = sqlite3_step(s);
+        found = code == SQLITE_ROW && (t->admin || sqlite3_column_int64(s, 3) == t->uid);
+        if (found) {
+                const char *outcome = (const char *)sqlite3_column_text(s, 2);
+                const char *said = (const char *)sqlite3_column_text(s, 7);
+
+                number = sqlite3_column_int64(s, 0);
+                cause = (enum hr_cause)sqlite3_column_int(s, 1);
+                fused = sqlite3_column_int(s, 4) != 0;
+                if (error) { /* the process said so just before the end, and was heard just after it */
+                        bool known = sqlite3_column_type(s, 5) != SQLITE_NULL;
+                        status = known ? sqlite3_column_int(s, 5) : -1;
+                        number_of_signal = sqlite3_column_int(s, 6);
+                        if (cause == HR_CAUSE_UNKNOWN || cause == HR_CAUSE_ITSELF || cause == HR_CAUSE_BELOW)
+                                cause = HR_CAUSE_MEMORY_ERROR;
+                }
+                describe_reason(reason, sizeof(reason), said ? said : "", error, t->text);
+                found = outcome && strcmp(outcome, "detached") != 0;
+        }
+        sqlite3_reset(s);
+        sqlite3_clear_bindings(s);
+        if (code != SQLITE_ROW && code != SQLITE_DONE)
+                failed(r, now_usec);
+        if (!found)
+                return;
+        if (t->kind == HR_TOLD_HOLDER) {
+                s = r->prepared[LATE_HOLDER];
+                bind_text(s, 2, t->text);
+        } else {
+                s = r->prepared[LATE_WRITE];
+                if (status >= 0)
+                        sqlite3_bind_int(s, 2, status);
+                if (number_of_signal > 0)
+                        sqlite3_bind_int(s, 3, number_of_signal);
+                bind_text(s, 4, hr_record_outcome(cause, fused, status, number_of_signal, &censored));
+                sqlite3_bind_int(s, 5, censored);
+                sqlite3_bind_int(s, 6, (int)cause);
+                bind_text(s, 7, reason);
+        }
+        sqlite3_bind_int64(s, 1, number);
+        (void)step(r, s, now_usec);
+}
+
 void hr_record_event(struct hr_record *r, const struct hr_event *e)
 {
         bool last = strcmp(e->action, "end") == 0 || strcmp(e->action, "detach") == 0;
@@ -692,8 +776,21 @@ void hr_record_event(struct hr_record *r, const struct hr_event *e)
                 end_unknown(r, e);
         place = find_live(r, e->job);
         l = *place;
+        if (!l && strcmp(e->action, "exit") == 0) {
+                struct hr_told t = {.kind = HR_TOLD_EXIT,
+                        .admin = true,
+                        .exit_status = e->exit_status,
+                        .signal = e->exit_signal};
+
+                memcpy(t.job, e->job, sizeof(t.job));
+                told_late(r, &t, e->time_usec);
+        }
         if (!l)
                 return;
+        if (last && l->status < 0 && l->signal == 0) { /* its parent's word counts more */
+                l->status = e->exit_status;
+                l->signal = e->exit_signal;
+        }
         if (strcmp(e->action, "detach") == 0 && strcmp(e->outcome, "done") != 0)
                 last = false;
         if (strcmp(e->outcome, "observed") != 0)
@@ -725,54 +822,6 @@ void hr_record_event(struct hr_record *r, const struct hr_event *e)
         live_free(l);
 }
 
-/* Of a job that has ended a moment ago. */
-static void told_late(struct hr_record *r, const struct hr_told *t, uint64_t now_usec)
-{
-        sqlite3_stmt *s;
-        bool censored, found;
-        int code, cause = 0;
-        int64_t number = 0;
-        bool memory_error = false;
-
-        if (t->kind == HR_TOLD_MEMORY_ERROR || !begin(r, now_usec))
-                return;
-        s = r->prepared[LATE_FIND];
-        bind_text(s, 1, t->job);
-        sqlite3_bind_int64(s, 2, (int64_t)hr_sub(now_usec, TOLD_LATE_USEC));
-        code = sqlite3_step(s);
-        found = code == SQLITE_ROW && (t->admin || sqlite3_column_int64(s, 3) == t->uid);
-        if (found) {
-                const char *outcome = (const char *)sqlite3_column_text(s, 2);
-                number = sqlite3_column_int64(s, 0);
-                cause = sqlite3_column_int(s, 1);
-                memory_error = (outcome && strcmp(outcome, "memory_error") == 0) ||
-                               (sqlite3_column_int(s, 4) && t->exit_status == 1);
-                found = outcome && strcmp(outcome, "detached") != 0;
-        }
-        sqlite3_reset(s);
-        sqlite3_clear_bindings(s);
-        if (code != SQLITE_ROW && code != SQLITE_DONE)
-                failed(r, now_usec);
-        if (!found)
-                return;
-        if (t->kind == HR_TOLD_HOLDER) {
-                s = r->prepared[LATE_HOLDER];
-                bind_text(s, 2, t->text);
-        } else {
-                s = r->prepared[LATE_WRITE];
-                if (t->exit_status >= 0)
-                        sqlite3_bind_int(s, 2, t->exit_status);
-                if (t->signal > 0)
-                        sqlite3_bind_int(s, 3, t->signal);
-                bind_text(s, 4,
-                        hr_record_outcome(
-                                (enum hr_cause)cause, memory_error, t->exit_status, t->signal, &censored));
-                sqlite3_bind_int(s, 5, censored);
-        }
-        sqlite3_bind_int64(s, 1, number);
-        (void)step(r, s, now_usec);
-}
-
 void hr_record_told(struct hr_record *r, const struct hr_told *t)
 {
         struct live *l = *find_live(r, t->job);
@@ -793,10 +842,13 @@ void hr_record_told(struct hr_record *r, const struct hr_told *t)
                 l->held_by = strdup(t->text);
                 break;
         case HR_TOLD_MEMORY_ERROR:
-                l->memory_error = true;
+                l->error_usec = hr_clock_realtime_usec();
                 free(l->error_at);
-                l->error_at = strdup(t->text);
+                l->error_at = strdup(t->text); /* without memory: not known */
                 break;
+        case HR_TOLD_TELLS:
+                l->tells = true;
+                return;
         }
         r->dirty_count += !l->dirty;
         l->dirty = true;
@@ -828,7 +880,8 @@ static int size_of(struct hr_record *r, uint64_t *ret_bytes)
         return code;
 }
 
-/* Outside of a batch: what is too old goes, then a hundredth after the other of what is too much. */
+/* Outside of a batch: what is too old goes, then a hundredth after the other of what is too much, from
+ * whoever has most: a user who starts thousands pushes out his own jobs, not another's. */
 static void trim(struct hr_record *r, uint64_t now_usec)
 {
         uint64_t bytes = 0;
@@ -850,8 +903,10 @@ static void trim(struct hr_record *r, uint64_t now_usec)
                 code = size_of(r, &bytes);
         while (code == SQLITE_OK && bytes > r->size_bytes) {
                 /* end_usec >= 0: from the index, and none that runs. */
-                code = drop_oldest(r, "SELECT number FROM jobs WHERE end_usec>=0 ORDER BY end_usec LIMIT "
-                                      "(SELECT max(16,(max(number)-min(number))/100) FROM jobs)");
+                code = drop_oldest(r,
+                        "SELECT number FROM jobs WHERE end_usec>=0 AND uid=(SELECT uid FROM jobs "
+                        "WHERE end_usec>=0 GROUP BY uid ORDER BY count(*) DESC LIMIT 1) ORDER BY "
+                        "end_usec LIMIT (SELECT max(16,(max(number)-min(number))/100) FROM jobs)");
                 if (sqlite3_changes(r->db) == 0)
                         break;
                 if (code == SQLITE_OK)

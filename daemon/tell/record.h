@@ -15,7 +15,7 @@
  *           start_usec, end_usec (NULL: it runs), last_usec (of what was written last)
  *           limit_bytes  the own limit at the end
  *           peak_bytes, peak_source ("kernel" "samples"), censored 1: a lower bound, for it was cut off
- *           outcome      hr_record_outcome's words; cause, fused: what it is made of
+ *           outcome      hr_record_outcome's words; cause (enum hr_cause), fused: what it is made of
  *           exit_status, signal   of its first process, by the word of `headroom run`
  *           reason       of its last event; held_by: what held the memory, by its own word
  *           stage        the furthest; events_left_out: events above EVENTS_MAX
@@ -59,9 +59,10 @@ void hr_record_told(struct hr_record *r, const struct hr_told *t);
 uint64_t hr_record_commit(struct hr_record *r, uint64_t now_usec);
 
 /* "finished" "failed" "memory_error" "interrupted" "killed" "own_limit" "host_full" "signal" "ended" "unseen"
- * "detached". status -1: not known. *ret_censored: was it cut off, so that its peak is a lower bound? */
-const char *hr_record_outcome(
-        enum hr_cause cause, bool memory_error, int status, int signal, bool *ret_censored);
+ * "detached". status -1: not known. fused: allocations failed above a limit of Headroom's; with status 1 and
+ * a job that says nothing that is taken for a MemoryError. One that is said counts unless the job returned 0.
+ * *ret_censored: was it cut off, so that its peak is a lower bound? */
+const char *hr_record_outcome(enum hr_cause cause, bool fused, int status, int signal, bool *ret_censored);
 
 /* ---- for tell/query ---- */
 

@@ -12,6 +12,7 @@
 #include "tell/message.h"
 #include "tell/pending.h"
 #include "fd.h"
+#include "think/cmdline.h"
 #include "think/parse.h"
 
 #ifndef HR_VERSION
@@ -29,9 +30,12 @@
 
 #define TEXT_MAX 600
 
+#define STATUS_AGE_USEC (250 * HR_USEC_PER_MSEC) /* younger than this it is told again; chosen, not tuned */
+
 struct hr_service {
         struct hr_exchange *exchange;
         struct hr_view view;
+        uint64_t looked_usec; /* when jobs were looked at for a status */
 
         struct hr_pending *pending;
         struct hr_archive *archive; /* borrowed; NULL: there is no record */
@@ -116,6 +120,17 @@ static int job_command(struct hr_service *s, struct hr_peer *p, const char *word
 
 /* ---- methods that command ---- */
 
+/* Kept as long as the job is on record, and given to whoever asks: no longer than `headroom run` writes it.
+ */
+static char *cut_command(const char *command)
+{
+        _free_ char *owned = NULL;
+        const char *text = hr_message_text(command, &owned);
+        size_t length = text ? strnlen(text, HR_CMDLINE_MAX - 1) : 0;
+
+        return text ? strndup(text, length) : NULL;
+}
+
 static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
 {
         const char *name, *policy, *checkpoint, *command;
@@ -144,8 +159,7 @@ static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m
         c->fuse = fuse;
         c->detached = detached;
         c->retried = retried;
-        if (hr_message_text(command, &c->peer_command) == command) /* else it is the escaped copy already */
-                c->peer_command = strdup(command);
+        c->peer_command = cut_command(command);
         if (!c->peer_command)
                 return -ENOMEM;
         return hr_pending_submit(s->pending, p, m, &c, e);
@@ -347,11 +361,16 @@ static int method_follow(struct hr_service *s, struct hr_peer *p, sd_bus_message
 
 /* ---- methods that only look ---- */
 
+/*
+ * A card may be as old as a job's rest is long. So the jobs are looked at first, unless that was a moment ago
+ * or so much waits already that the answer must do with what is there.
+ */
 static int method_status(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)
 {
-        HR_CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _command_ struct hr_command *c = NULL;
         char text[TEXT_MAX] = "";
         struct hr_card *one = NULL;
+        uint64_t now = hr_clock_usec();
         const char *word;
         int r;
 
@@ -363,16 +382,15 @@ static int method_status(struct hr_service *s, struct hr_peer *p, sd_bus_message
                 if (r < 0)
                         return hr_message_set_error(e, r, text);
         }
-        r = hr_message_begin_status(m, &reply);
-        if (one && r >= 0)
-                r = hr_message_append_status(reply, one);
-        for (uint32_t i = 0; !one && r >= 0 && i < hr_exchange_slots(s->exchange); i++) {
-                struct hr_card *card = hr_exchange_card(s->exchange, i);
+        if (now >= s->looked_usec + STATUS_AGE_USEC &&
+                hr_pending_command(&p->caller, HR_VERB_LOOK, one, &c) >= 0) {
+                HR_CLEANUP(sd_bus_error_free) sd_bus_error full = SD_BUS_ERROR_NULL;
 
-                if (card && hr_resolve_visible(&p->caller, card))
-                        r = hr_message_append_status(reply, card);
+                s->looked_usec = now;
+                if (hr_pending_submit(s->pending, p, m, &c, &full) >= 0)
+                        return 1;
         }
-        return r < 0 ? r : hr_message_send_array(reply);
+        return hr_pending_status(s->pending, &p->caller, one ? one->id : "", m);
 }
 
 static int method_why(struct hr_service *s, struct hr_peer *p, sd_bus_message *m, sd_bus_error *e)

@@ -68,6 +68,7 @@ struct hr_policy {
         char criu_dir[256];        /* where its images are; "": the daemon's state directory */
         uint64_t criu_free_bytes;  /* what a dump must leave free there */
         uint64_t criu_keep_usec;   /* how long an image is kept */
+        bool criu_predump;         /* write memory ahead, at the trim level, while the job runs */
         enum hr_fuse_mode fuse;
         bool elastic;             /* raise the limit before holding, up to limit_max */
         uint64_t limit_max_bytes; /* HR_BYTES_NONE: no room is given by itself */

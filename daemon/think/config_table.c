@@ -63,7 +63,7 @@ static const struct hr_config_key keys[] = {
         DAEMON("record_age", record_age_usec, time, HOUR, NEVER, "90d",
                 "How long the record of an ended job is kept, for headroom why, history and advise."),
         DAEMON("record_size", record_size_bytes, size, HR_MIB, 1024 * HR_GIB, "256M",
-                "How large the record of ended jobs may grow; the oldest goes first."),
+                "How large the record of ended jobs may grow; of whoever has most, the oldest goes."),
         DAEMON("criu", criu, path, 0, 0, "/usr/sbin/criu", "The program of checkpoint_method criu."),
 
         HOST("guard", host_guard, yesno, 0, 1, "yes",
@@ -115,6 +115,9 @@ static const struct hr_config_key keys[] = {
                 "What a dump by CRIU must leave free on that disk."),
         POLICY("criu_keep", criu_keep_usec, time, 60 * SEC, NEVER, "30d",
                 "How long an image is kept for headroom resume."),
+        POLICY("criu_predump", criu_predump, yesno, 0, 1, "no",
+                "At trim, have CRIU write the job's memory ahead while it runs: the dump then writes what "
+                "changed."),
         POLICY("fuse", fuse, fuse, 0, 0, "auto",
                 "Let an interrupted job meet MemoryError before the kernel's SIGKILL; auto: if it is "
                 "Python."),

@@ -485,6 +485,9 @@ int hr_parse_pid_stat(const char *text, size_t size, struct hr_pid_stat *ret)
                                 return -EBADMSG;
                         s.start_ticks = n;
                         break;
+                case 52:
+                        s.wait_status = negative || n > INT32_MAX ? 0 : (int)n;
+                        break;
                 default:
                         break;
                 }

@@ -50,6 +50,7 @@ struct hr_pid_stat {
         char state;
         char name[16];        /* as it is: escape it before it is shown */
         uint64_t start_ticks; /* since boot: with the pid, the identity of a process */
+        int wait_status; /* of a zombie, as waitpid has it; 0 also where one may not know, or it is none */
 };
 int hr_parse_pid_stat(const char *text, size_t size, struct hr_pid_stat *ret);
 

@@ -38,8 +38,10 @@
         (3 * HR_USEC_PER_SEC)      /* a limit not raised by then won't be; writes took up to 1.7 s */
 #define ENDING_WALL_PERMYRIAD 9950 /* closer than any hold: it has been told to end, and needs the room */
 #define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
-#define HOST_FULL_PERMYRIAD 9000  /* below, its numbers stand there only for want of another limit */
-#define NOISE_BYTES (64 * HR_KIB) /* per-CPU charge batches of the kernel make usage jump by this much */
+#define HOST_FULL_PERMYRIAD 9000      /* below, its numbers stand there only for want of another limit */
+#define LAST_ROOM_BYTES (16 * HR_MIB) /* a 60 MiB job died in its traceback with 1.8 MiB left */
+#define LAST_ROOM_SHARE 50            /* 2 % of the limit where that is more; chosen, not tuned */
+#define NOISE_BYTES (64 * HR_KIB)     /* per-CPU charge batches of the kernel make usage jump by this much */
 
 struct step {
         struct hr_policy_state *state;
@@ -446,11 +448,13 @@ static void enter_hold(struct step *s, bool by_owner)
 static void start_save(struct step *s)
 {
         char method[272], time[HR_TEXT_SIZE_MAX];
+        const struct hr_checkpoint_method own_code = {.method = HR_METHOD_CHANNEL};
         s->out->actions |= HR_ACT_SAVE | HR_ACT_THAW;
         s->state->save_usec = s->in->now_usec;
         s->state->save_spent = true;
         note(s, HR_STAGE_CHECKPOINT, "checkpoint", "started", "checkpoint by %s, within %s; %s",
-                hr_config_spell_method(method, &s->policy->checkpoint_method),
+                hr_config_spell_method(
+                        method, s->in->means.in_place ? &own_code : &s->policy->checkpoint_method),
                 hr_units_format_time(time, s->policy->checkpoint_deadline_usec), NUMBERS(s));
         enter(s, HR_PHASE_SAVE, HR_STAGE_CHECKPOINT, s->in->now_usec + s->policy->checkpoint_deadline_usec);
 }
@@ -461,7 +465,7 @@ static void forget_above(struct hr_policy_state *state, enum hr_stage stage)
         if (stage < HR_STAGE_CHECKPOINT)
                 state->save_spent = false;
         if (stage < HR_STAGE_TRIM)
-                state->trim_spent = false;
+                state->trim_spent = state->predump_spent = false;
         state->told_passed &= (1 << (stage + 1)) - 1;
 }
 
@@ -503,10 +507,15 @@ static void thaw_without_room(struct step *s, const char *why)
         bool fuse = fuse_wanted(s);
         s->out->actions |= HR_ACT_THAW | (fuse ? HR_ACT_FUSE : 0);
         s->state->fused |= fuse;
-        /* Held again half way to the limit, not at once: it was told to go on. */
-        if (s->binding && s->binding->limit_bytes != HR_BYTES_NONE)
-                wall_of(s, s->binding)->rehold_bytes =
-                        s->binding->used_bytes + hr_sub(s->binding->limit_bytes, s->binding->used_bytes) / 2;
+        /* Held again half way to the limit, not at once: it was told to go on. Where no kernel ends it at its
+         * limit it gets room to end by itself, which its own answers to us don't use up. */
+        const struct hr_candidate *c = s->binding;
+        if (c && c->limit_bytes != HR_BYTES_NONE) {
+                uint64_t room = hr_sub(c->limit_bytes, c->used_bytes) / 2;
+                if (s->in->means.soft_limit && c->source == HR_SOURCE_OWN)
+                        room = MAX(room, hr_policy_last_room(c->limit_bytes));
+                wall_of(s, c)->rehold_bytes = hr_add(c->used_bytes, room);
+        }
         note(s, stage_by_level(s), "thaw", "done", "goes on without more room: %s%s; %s", why,
                 fuse ? "; its next large allocation becomes a MemoryError" : "", NUMBERS(s));
         let_go(s);
@@ -583,6 +592,58 @@ static bool lets_it_trim(struct step *s)
         return true;
 }
 
+#define PREDUMP_LEFT_USEC \
+        (5 * HR_USEC_PER_SEC) /* CRIU takes a moment to start, and a disk its time; chosen */
+
+/*
+ * What it holds is written ahead while it runs, when what it could give back has been given back: the dump of
+ * the held job then writes only what has changed since.
+ */
+static void write_ahead(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+        const struct hr_means *means = &s->in->means;
+        const char *why_not = NULL;
+
+        if (!s->policy->criu_predump || !means->saves_held || !means->can_save ||
+                !level_on(s, HR_STAGE_CHECKPOINT) || state->predump_spent || state->predumped ||
+                means->trims || s->out->actions & HR_ACT_TRIM || !cooled_down(s, state->predump_usec))
+                return;
+        if (!means->can_predump)
+                why_not = "the kernel does not track changes of memory";
+        else if (s->binding->source == HR_SOURCE_HOST)
+                why_not = "the host is full";
+        else if (s->binding->left_max_usec < PREDUMP_LEFT_USEC)
+                why_not = "its limit is too near for that";
+        if (why_not && means->can_predump && !past(s, s->binding, HR_STAGE_CHECKPOINT))
+                return; /* which may yet change */
+        state->predump_spent = true;
+        if (why_not) {
+                note(s, state->stage, "predump", "passed over", "its memory is not written ahead: %s; %s",
+                        why_not, NUMBERS(s));
+                return;
+        }
+        state->predump_usec = s->in->now_usec;
+        state->predumped = true;
+        s->out->actions |= HR_ACT_PREDUMP;
+        note(s, state->stage, "predump", "started", "CRIU writes its memory ahead while it runs; %s",
+                NUMBERS(s));
+}
+
+/* It has room again: what was written ahead only takes room on the disk. */
+static void forget_predump(struct step *s)
+{
+        struct hr_policy_state *state = s->state;
+
+        if (!state->predumped || state->phase != HR_PHASE_WATCH || state->stage >= HR_STAGE_TRIM ||
+                s->in->predump == HR_SAVE_RUNNING)
+                return;
+        state->predumped = false;
+        s->out->actions |= HR_ACT_FORGET;
+        note(s, state->stage, "predump", "removed", "what was written ahead is not needed any more; %s",
+                NUMBERS(s));
+}
+
 static void climb(struct step *s, enum hr_stage want)
 {
         struct hr_policy_state *state = s->state;
@@ -611,6 +672,7 @@ static void climb(struct step *s, enum hr_stage want)
                 }
                 if (up)
                         enter(s, HR_PHASE_WATCH, want, 0);
+                write_ahead(s);
                 break;
         case HR_STAGE_CHECKPOINT:
                 if (!s->in->means.can_save) {
@@ -636,7 +698,13 @@ static void climb(struct step *s, enum hr_stage want)
                         climb_below(s, want);
                 break;
         case HR_STAGE_KILL:
-                enter_kill(s, "it grows past the kill level and can't be frozen");
+                if (level_on(s, HR_STAGE_HOLD))
+                        tell_passed_over(s, HR_STAGE_HOLD, "freeze", s->in->means.no_freeze);
+                /* Its handlers first: the kernel would end it no sooner than we. */
+                if (level_on(s, HR_STAGE_INTERRUPT))
+                        enter_ending(s, "it grows past the kill level and can't be frozen");
+                else
+                        enter_kill(s, "it grows past the kill level and can't be frozen");
                 break;
         default:
                 break;
@@ -741,6 +809,13 @@ static void tell_outcomes(struct step *s)
         } else if (save == HR_SAVE_ASKED) {
                 note(s, s->state->stage, "checkpoint", "asked", "%s; %s", text, NUMBERS(s));
         }
+        if (s->in->predump == HR_SAVE_PROVEN) {
+                note(s, s->state->stage, "predump", "done", "%s; %s", s->in->predump_text, NUMBERS(s));
+        } else if (s->in->predump == HR_SAVE_FAILED) {
+                s->state->predumped = false;
+                note(s, s->state->stage, "predump", "failed", "its memory was not written ahead: %s; %s",
+                        s->in->predump_text, NUMBERS(s));
+        }
 }
 
 static void phase_watch(struct step *s)
@@ -813,6 +888,7 @@ static bool held_save(struct step *s)
         if (state->held_save == HR_HELD_SAVE_WAITS && s->in->frozen) {
                 s->out->actions |= HR_ACT_SAVE;
                 state->held_save = HR_HELD_SAVE_RUNS;
+                state->predumped = false; /* used up by it */
                 state->save_usec = s->in->now_usec;
                 note(s, HR_STAGE_HOLD, "checkpoint", "started", "saved by CRIU while it is held; %s",
                         NUMBERS(s));
@@ -1061,6 +1137,7 @@ void hr_policy_step(
         /* It runs in these phases: a thaw that failed is tried again. */
         if (input->frozen && (state->phase == HR_PHASE_WATCH || state->phase == HR_PHASE_SAVE))
                 ret->actions |= HR_ACT_THAW;
+        forget_predump(&s);
         state->step_usec = input->now_usec;
 
         ret->stage = state->stage;
@@ -1100,6 +1177,11 @@ uint64_t hr_policy_next_threshold(
         if (wall->rehold_bytes > used_bytes)
                 next = MIN(next, wall->rehold_bytes);
         return next;
+}
+
+uint64_t hr_policy_last_room(uint64_t limit_bytes)
+{
+        return MAX(LAST_ROOM_BYTES, limit_bytes / LAST_ROOM_SHARE);
 }
 
 uint64_t hr_policy_weight(const struct hr_sample *sample)

@@ -25,6 +25,8 @@ enum {
         HR_ACT_THAW = 1 << 8,
         HR_ACT_KILL = 1 << 9,
         HR_ACT_STAND_BACK = 1 << 10, /* the limit in the kernel, until the job is well below it or held */
+        HR_ACT_PREDUMP = 1 << 11,    /* write its memory ahead of the dump */
+        HR_ACT_FORGET = 1 << 12,     /* what was written ahead goes */
 };
 
 /* What the owner asked for, or what came true, since the step before. */
@@ -52,11 +54,15 @@ struct hr_means {
         bool can_freeze;
         bool can_trim;
         bool trim_is_asked;  /* its own processes are asked, and have not answered */
+        bool trims;          /* that, or the kernel reclaims */
         bool can_stand_back; /* its own processes can be asked, and its limit may stand back meanwhile */
         bool can_save;       /* a method, and what it needs */
         bool saves_held;     /* the method takes a job that stands still (CRIU), and can't be stopped */
+        bool in_place;       /* it is channel, in place of the policy's */
+        bool can_predump;    /* and of one that runs it can write the memory ahead */
         bool can_fuse;
         bool braked; /* crossing the wall throttles the job (v2's memory.high): there is time to look twice */
+        bool soft_limit;     /* its own limit is kept by us alone (a process tree): passing it ends nothing */
         uint64_t room_bytes; /* elastic: the own limit may be raised to this; 0: it may not */
         const char *trim_by; /* what a trim does, for the note; never NULL where can_trim is true */
         const char *no_save; /* why not, for the note; never NULL where can_save is false */
@@ -75,6 +81,8 @@ struct hr_policy_input {
         enum hr_ask ask;
         enum hr_save save;
         char save_text[200]; /* of the outcome: "exit status 1", a path ... */
+        enum hr_save predump;
+        char predump_text[200];
         bool trim_done;
         uint64_t trimmed_bytes;
 };
@@ -120,11 +128,14 @@ struct hr_policy_state {
         uint64_t step_usec;        /* of the step before, 0: none */
         uint64_t held_short_usec;  /* held while what is shared was short */
         uint64_t trim_usec, save_usec;          /* the last; 0: none */
+        uint64_t predump_usec;                  /* the same */
         uint64_t paid_told_usec;                /* when a trim that paid was told last; 0: never */
         uint32_t paid_count;                    /* trims that paid since, untold */
         uint64_t paid_bytes;                    /* what these gave back */
         struct hr_wall wall[HR_CANDIDATES_MAX]; /* one for each candidate of the sample, in its order */
         bool trim_spent, save_spent;            /* once for each crossing */
+        bool predump_spent;                     /* the same */
+        bool predumped;                         /* memory is, or is being, written ahead of a dump */
         bool owner_held;
         bool fused;
         bool saved; /* a proven checkpoint exists */
@@ -170,6 +181,9 @@ uint64_t hr_policy_extend_save(
  */
 uint64_t hr_policy_next_threshold(
         const struct hr_policy *policy, const struct hr_wall *wall, const struct hr_candidate *c);
+
+/* What a job needs to end by itself once it is out of room: a traceback, a handler that saves. */
+uint64_t hr_policy_last_room(uint64_t limit_bytes);
 
 /* Who goes first when what is shared runs out: the one that weighs and grows most. */
 uint64_t hr_policy_weight(const struct hr_sample *sample);

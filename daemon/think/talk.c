@@ -20,6 +20,7 @@
 
 static const char *const request_words[HR_TALK_REQUEST_COUNT] = {
         [HR_TALK_TRIM] = "trim", [HR_TALK_CHECKPOINT] = "checkpoint", [HR_TALK_WHY] = "why"};
+static const char memory_error[] = "memory-error";
 
 /* ---- characters ---- */
 
@@ -205,10 +206,13 @@ static int take_abilities(char **at, void *ret)
 
         if (!version)
                 return -EBADMSG;
-        while ((word = take_field(at)))
+        while ((word = take_field(at))) {
+                if (strcmp(word, memory_error) == 0)
+                        *(uint32_t *)ret |= HR_TALK_TELLS_MEMORY_ERROR;
                 for (size_t i = 0; i < ELEMENTSOF(request_words); i++)
                         if (strcmp(word, request_words[i]) == 0)
                                 *(uint32_t *)ret |= 1U << i;
+        }
         return 0;
 }
 
@@ -235,6 +239,8 @@ static const struct {
         [HR_TALK_SPARE] = {"spare", {{take_number_or_none, offsetof(struct hr_talk, garbage_bytes)},
                                             {take_number_or_none, offsetof(struct hr_talk, malloc_bytes)}}},
         [HR_TALK_STATUS] = {"status", {{NULL, 0}}},
+        [HR_TALK_MEMORY_ERROR] = {memory_error,
+                {{take_number, offsetof(struct hr_talk, line)}, {take_name, offsetof(struct hr_talk, file)}}},
 };
 
 bool hr_talk_may_be_hello(const char *data, size_t size)

@@ -23,11 +23,14 @@ enum hr_talk_word {
         HR_TALK_HOLDS,
         HR_TALK_SPARE,
         HR_TALK_STATUS,
+        HR_TALK_MEMORY_ERROR,
         HR_TALK_WORD_COUNT,
 };
 
 /* What the daemon asks for, and a peer can say it answers: bit n of the abilities is request n. */
 enum hr_talk_request { HR_TALK_TRIM, HR_TALK_CHECKPOINT, HR_TALK_WHY, HR_TALK_REQUEST_COUNT };
+/* The bit above them: it says so, unasked, where it ends by an uncaught MemoryError. */
+#define HR_TALK_TELLS_MEMORY_ERROR (1U << HR_TALK_REQUEST_COUNT)
 
 /* One line of a peer. Only the fields of its word are set, the others are 0 and "". */
 struct hr_talk {
@@ -36,14 +39,14 @@ struct hr_talk {
         uint64_t bytes;         /* TRIMMED, HOLDS */
         uint64_t usec;          /* NEED: at most HR_TALK_NEED_MAX_USEC */
         uint64_t count;         /* HOLDS: objects, 0: unknown */
-        uint64_t line;          /* HOLDS: 0: unknown */
+        uint64_t line;          /* HOLDS, MEMORY_ERROR: 0: unknown */
         uint64_t garbage_bytes; /* SPARE: HR_BYTES_NONE: unknown */
         uint64_t malloc_bytes;  /* SPARE: the same */
         /* CHECKPOINTED: an absolute path; FAILED: the reason, "" where none is given; HOLDS: the variable's
          * name, "": unknown. What was percent-encoded is not any more and may hold any byte but NUL: escape
          * it where it is shown. They point into the line. */
         const char *text;
-        const char *file; /* HOLDS: "": unknown */
+        const char *file; /* HOLDS, MEMORY_ERROR: "": unknown */
 };
 
 /*

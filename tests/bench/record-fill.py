@@ -33,7 +33,7 @@ def jobs():
         yield (i + 1, f"j{i + 1}", f"analyse-{i % 5000}", commands[i % 5000], hashes[i % 5000], f"user{i % 1000}",
                1000 + i % 1000, "cgroup2", "/user.slice/user-1000.slice/headroom.scope", "headroom.scope", "default", start,
                start + 16 * 10**6, start + 16 * 10**6, 8 << 30, (1024 + i % 4096) << 20, "samples", 0, "finished", 0, 0, 0,
-               None, "ended by itself; peak 2.1 GiB, limit 8 GiB", None, "ok", 0, blob)
+               None, "ended, not by Headroom; peak 2.1 GiB, limit 8 GiB", None, "ok", 0, blob)
 
 
 def events():

@@ -125,18 +125,14 @@ static double ask(
                 } else if (error == 0 && what == TODAY) {
                         do { /* page by page, as the client does */
                                 size_t page = 0;
-                                error = hr_query_history(r, &f, &rows, &page);
+                                error = hr_query_history(r, &f, &rows, &page, &f.until_usec);
                                 if (error < 0)
                                         break;
-                                if (page > 0)
-                                        f.until_usec = rows[page - 1].end_usec;
                                 for (size_t k = 0; k < page; k++)
                                         hr_query_row_done(&rows[k]);
                                 free(TAKE_PTR(rows));
                                 n += page;
-                                if (page < f.count_max)
-                                        break;
-                        } while (true);
+                        } while (f.until_usec > 0);
                         f.until_usec = HR_USEC_NEVER;
                 } else if (error == 0) {
                         error = hr_query_peaks(

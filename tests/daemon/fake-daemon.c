@@ -350,7 +350,8 @@ static int append_event(sd_bus_message *m, const char *types, size_t i)
 
         return sd_bus_message_append(m, types, e->time_usec, e->words[JOB], e->words[NAME], (uint32_t)1000,
                 e->words[STAGE], e->words[PREVIOUS], e->words[REASON], e->used_bytes, e->limit_bytes,
-                e->words[ACTION], e->words[OUTCOME], daemon_state.hints[i], (uint64_t)0, (int64_t)-1);
+                e->words[ACTION], e->words[OUTCOME], daemon_state.hints[i], (uint64_t)0, (int64_t)-1,
+                (uint64_t)0);
 }
 
 static int method_events(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error HR_UNUSED)
@@ -372,13 +373,15 @@ static int method_events(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
 }
 
 /* One job has ended: "j90", called "ended". Its reason and command are as hostile as may be. */
+#define RECORD_END_USEC UINT64_C(1700000600000000)
+
 static int append_record(sd_bus_message *m)
 {
         return sd_bus_message_append(m, HR_BUS_RECORD_STRUCT, "j90", "ended",
                 "python3 '<script>alert(1)</script>.py'", "ana", (uint32_t)1000, "cgroup2", "/a", "",
-                "observe", (uint64_t)1700000000000000, (uint64_t)1700000600000000, (uint64_t)400 << 20,
+                "observe", (uint64_t)1700000000000000, RECORD_END_USEC, (uint64_t)400 << 20,
                 (uint64_t)399 << 20, 1, "kernel", "own_limit", (int64_t)-1, (int64_t)9,
-                "\"><img src=x onerror=y>\033[31m", "frames & <b> holds 390 MiB", "trim", (uint64_t)0);
+                "\"><img src=x onerror=y>\033[31m", "frames & <b> holds 390 MiB", "trim", (uint64_t)0, 0, 0);
 }
 
 static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
@@ -405,7 +408,7 @@ static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
                 r = sd_bus_message_append(reply, "t", (uint64_t)0);
                 if (r >= 0)
                         r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
-                if (r >= 0)
+                if (r >= 0 && until > RECORD_END_USEC)
                         r = append_record(reply);
                 if (r >= 0)
                         r = sd_bus_message_close_container(reply);

@@ -18,6 +18,43 @@ def start_nap(s, *words, limit="100M", options=()):
     return run
 
 
+FILLS_AND_FREES = """
+import mmap, sys, time
+def wait_for(word):
+    while word not in open(sys.argv[1], encoding="ascii").read():
+        time.sleep(0.01)
+with mmap.mmap(-1, 30 << 20) as block:
+    wait_for("fill")
+    block.write(bytes(1 << 20) * 30)
+    print("filled", flush=True)
+    wait_for("free")
+print("freed", flush=True)
+wait_for("end")
+"""
+
+
+@scenario("cgroup", "process")
+def status_is_of_now(s):
+    """A job that has long been at rest is looked at when somebody asks: what it took or gave back since is in the answer."""
+    s.daemon()
+    go = os.path.join(s.work, "go")
+    with open(go, "w", encoding="ascii"):
+        pass
+    run = s.run(PYTHON, "-c", FILLS_AND_FREES, go, stdout=subprocess.PIPE, text=True)
+    rested = run.wait_watched()["used_bytes"]
+    time.sleep(10)  # from then on it would be looked at each 2.5 s
+    for word, answer, least, most in (("fill", "filled", 30, 40), ("free", "freed", -2, 5)):
+        time.sleep(0.3)
+        with open(go, "a", encoding="ascii") as file:
+            file.write(word)
+        same("it has", run.process.stdout.readline(), answer + "\n")
+        more = (run.status()["used_bytes"] - rested) / MIB
+        check(f"{answer}: told at once", least - 1 <= more <= most, more)
+    with open(go, "a", encoding="ascii") as file:
+        file.write("end")
+    same("it ends", run.wait(), 0)
+
+
 @scenario("cgroup", "process")
 def interrupt_after_ctrl_z(s):
     """A ctrl-Z that waits in a held job does not keep it from obeying a later interrupt: it saves and ends."""

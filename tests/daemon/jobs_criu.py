@@ -7,7 +7,7 @@ import signal
 import stat
 import time
 
-from jobs_kit import check, read_text, same, scenario, wait_until
+from jobs_kit import NOBODY, Skip, check, read_text, same, scenario, wait_until
 
 FAKE = """#!/bin/sh
 words="$*"
@@ -21,17 +21,27 @@ part() { echo part > "$images/$1.img"; }
 case $word in
 check) @CHECK@ ;;
 dump) for name in inventory pstree core-$tree mm-$tree pagemap-$tree; do part $name; done
+    case $words in *--prev-images-dir*) ln -s ../pre "$images/parent" ;; esac
     @DUMP@ ;;
-restore) echo 'Error (criu/x.c:1): the page is torn' > "$images/restore.log"; exit 1 ;;
+pre-dump) printf '\\0\\0\\0\\0\\0\\0\\0\\0\\006\\0\\0\\0\\n\\004\\010\\001\\020\\002' > "$images/stats-dump"
+    @PREDUMP@ ;;
+restore) echo 'Error (criu/r.c:3): 12 exited, status=1' > "$images/restore.log"
+    @WHY@
+    echo 'Error (criu/r.c:2): Restoring FAILED.' >> "$images/restore.log"; exit 1 ;;
 esac
 """
 
 
-def start(s, check_="exit 0", dump="part pages-1", policy="", keep=False):
+WHOLE = "part inventory; part pages-1; part pagemap-$tree"
+
+
+def start(s, check_="exit 0", dump="part pages-1", policy="", keep=False, predump=WHOLE, free="0",
+          why="echo 'Error (criu/x.c:1): the page is torn' >> \"$images/restore.log\""):
     """A daemon with a CRIU of that kind, and policy `save`."""
-    script = s.script("criu", FAKE.replace("@WORK@", s.work).replace("@CHECK@", check_).replace("@DUMP@", dump))
+    script = s.script("criu", FAKE.replace("@WORK@", s.work).replace("@CHECK@", check_).replace("@DUMP@", dump)
+                      .replace("@PREDUMP@", predump).replace("@WHY@", why))
     images = os.path.join(s.directory, "images")
-    s.daemon(f"[daemon]\ncriu = {script}\n[policy save]\ncheckpoint_method = criu\ncriu_dir = {images}\ncriu_free = 0\n"
+    s.daemon(f"[daemon]\ncriu = {script}\n[policy save]\ncheckpoint_method = criu\ncriu_dir = {images}\ncriu_free = {free}\n"
              f"{'' if keep else 'hold_timeout = 0'}\n{policy}\n")
     wait_until("CRIU was probed", lambda: "being probed" not in s.must("doctor"), detail=s.log)
     return images
@@ -43,6 +53,18 @@ def grow(s, **options):
 
 def calls(s):
     return [line.split()[0] for line in read_text(os.path.join(s.work, "criu.calls"), "").splitlines()]
+
+
+AHEAD = "criu_predump = yes\nsettle = 1s\nnotice = 40%\ntrim = 50%"
+
+
+def grow_slowly(s, to=120):
+    """So that 5 s are left when half of its limit is used."""
+    return s.grow("--to", str(to), "--rate", "6", limit="80M", options=("--policy", "save"))
+
+
+def told(s, run, *actions):
+    return [f"{e['action']} {e['outcome']}" for e in s.events(run.name) if e["action"] in actions]
 
 
 def goes_on(s, run):
@@ -79,6 +101,15 @@ def criu_saves_and_ends(s):
     status, _, err = s.client("resume", "j1", "--limit", "200M")
     check("a damaged image", status == 1 and "damaged: pages-1.img" in err, (status, err))
     same("restored but once", calls(s).count("restore"), 1)
+
+
+@scenario("cgroup")
+def criu_does_not_say_why(s):
+    """Where the log of a restore has no reason, the first of what became of its processes is told."""
+    start(s, why="")
+    same("saved", grow(s).wait(), 137)
+    status, _, err = s.client("resume", "j1", "--limit", "200M")
+    check("told", status == 1 and "12 exited, status=1; its image is kept" in err, (status, err))
 
 
 @scenario("cgroup")
@@ -120,6 +151,15 @@ def criu_does_not_work(s):
     goes_on(s, run)
 
 
+@scenario("cgroup", "process")
+def criu_no_such_image(s):
+    """Where there is no CRIU, an id that was mistyped is no such job all the same."""
+    s.daemon("[daemon]\ncriu = /nowhere/criu\n")
+    status, out, err = s.client("resume", "j99")
+    same("no such job", (status, out), (4, ""))
+    check("said", 'There is no job "j99"' in err and "CRIU" not in err, err)
+
+
 @scenario("cgroup")
 def criu_is_not_let_near(s):
     """What CRIU can't take (a pipe to another program, a socket that it serves, a network connection) is found out
@@ -130,6 +170,9 @@ def criu_is_not_let_near(s):
         "serves": "import socket; a = socket.socket(socket.AF_UNIX); a.bind('sock'); a.listen()",
         "network": "import socket; a = socket.create_server(('127.0.0.1', 0))",
         "deleted": "import os; a = open('gone', 'w'); os.unlink('gone')",
+        "another program": "a = open('/proc/1/stat')",
+        "a thread": "import threading; t = threading.Thread(target=threading.Event().wait, daemon=True); t.start(); "
+                    "a = open('/proc/self/task/%d/stat' % t.native_id)",
     }
     os.chown(s.work, 1000, 1000)
     for what, words in code.items():
@@ -144,6 +187,94 @@ def criu_is_not_let_near(s):
         check(what, {"deleted": "a deleted file", "serves": "serves a socket"}.get(what, what) in event["reason"], event)
         same("and it goes on", run.wait(), 0)
         os.close(read)
+    check("CRIU was not called", "dump" not in calls(s), calls(s))
+
+
+# It serves a socket, which CRIU refuses, and knows how to save itself.
+WILLING = """
+import socket, sys, time
+import headroom
+served = socket.socket(socket.AF_UNIX)
+served.bind(sys.argv[1])
+served.listen()
+data = []
+@headroom.checkpoint
+def save():
+    with headroom.saving("saved.txt") as path:
+        with open(path, "w") as out:
+            out.write(str(len(data)))
+for number in range(120):
+    data.append(bytearray(b"x") * (1 << 20))
+    time.sleep(0.1)
+print("finished")
+"""
+
+
+@scenario("cgroup")
+def criu_is_told_of_in_time(s):
+    """What CRIU can't take is found out soon after the start, while the job runs; its own code saves it instead, if it
+    has some, else it is held."""
+    start(s, keep=True)
+    read, write = os.pipe()
+    run = s.run("/usr/bin/python3", "-c", "import time; time.sleep(9)", options=("--policy", "save"), stdout=write)
+    os.close(write)
+    event = s.wait_event(run.name, "checkpoint", "passed over", seconds=20)
+    check("why, what to do, and what comes instead", "pipe to a program outside" in event["reason"] and
+          "--detach" in event["reason"] and "it is held at its limit and its owner asked" in event["reason"], event)
+    check("status has it", "pipe to a program outside" in run.status()["reason"], run.status())
+    same("and it goes on", run.wait(), 0)
+    os.close(read)
+    run = s.run("/usr/bin/python3", s.script("willing.py", WILLING), os.path.join(s.work, "served"), limit="100M",
+                options=("--policy", "save"))
+    event = s.wait_event(run.name, "checkpoint", "proven", seconds=30)
+    same("what was done", told(s, run, "checkpoint"),
+         ["checkpoint passed over", "checkpoint started", "checkpoint proven"])
+    reasons = [e["reason"] for e in s.events(run.name) if e["action"] == "checkpoint"]
+    check("and how", "serves a socket; if that stays so, its own code" in reasons[0] and "by channel" in reasons[1], reasons)
+    run.wait_held()
+    s.must("resume", run.name, "--limit", "300M")
+    same("it finished", (run.wait(), run.out()), (0, "finished\n"))
+    sleeper = s.popen(["/usr/bin/sleep", "30"])
+    s.must("attach", str(sleeper.pid), "--name", "found", "--limit", "100M", "--policy", "save")
+    event = s.wait_event("found", "checkpoint", "passed over", seconds=20)
+    check("one that was found", event["reason"] == "CRIU takes only what stands in a cgroup of its own that can be "
+          "frozen, and it does not; it is held at its limit and its owner asked", event)
+    status, _, err = s.client("checkpoint", "found")
+    check("nor when it is asked for", status == 1 and "CRIU takes only" in err, (status, err))
+    check("CRIU was not called", "dump" not in calls(s), calls(s))
+
+
+@scenario("cgroup")
+def criu_takes_its_proc_files(s):
+    """A job that was reading of itself in /proc when it was held: those files are there again with its processes, and are
+    not missed before."""
+    start(s, keep=True)
+    run = s.run("/usr/bin/python3", "-c", "import time; a = open('/proc/self/stat'); time.sleep(6)",
+                options=("--policy", "save"))
+    run.wait_watched()
+    time.sleep(0.5)
+    s.must("checkpoint", run.name)
+    s.wait_event(run.name, "checkpoint", "proven")
+    same("it goes on to its end", run.wait(), 0)
+    status, _, err = s.client("resume", "j1")
+    check("CRIU was asked for it", status == 1 and "the page is torn" in err, (status, err))
+
+
+@scenario("cgroup")
+def criu_deleted_in_tmp(s):
+    """A deleted file in /tmp, which CRIU would make anew and change by name: not where its owner could lay a link that
+    root follows."""
+    if read_text("/proc/sys/fs/protected_symlinks").strip() != "0":
+        raise Skip("the kernel protects links here (sysctl fs.protected_symlinks)")
+    start(s, keep=True)
+    code = "import tempfile, time; a = tempfile.TemporaryFile(dir='/tmp'); b = tempfile.NamedTemporaryFile(dir='/tmp')"
+    code += "; import os; os.unlink(b.name); time.sleep(6)"
+    run = s.run("/usr/bin/python3", "-c", code, options=("--policy", "save"), user=NOBODY)
+    run.wait_watched()
+    time.sleep(0.5)
+    s.client("checkpoint", run.name)
+    event = s.wait_event(run.name, "checkpoint", "failed")
+    check("said", "fs.protected_symlinks" in event["reason"], event)
     check("CRIU was not called", "dump" not in calls(s), calls(s))
 
 
@@ -166,3 +297,125 @@ def criu_is_not_disturbed(s):
     event = s.wait_event(run.name, "checkpoint", "proven")
     check("the new daemon knows of the image", os.path.exists(os.path.join(images, "j1", "manifest")), event)
     goes_on(s, run)
+
+
+@scenario("cgroup")
+def criu_writes_ahead(s):
+    """With criu_predump, memory is written ahead at the trim level while the job runs; the dump writes what changed since,
+    and both are the image."""
+    images = start(s, policy=AHEAD)
+    run = grow_slowly(s)
+    event = s.wait_event(run.name, "predump", "done", seconds=60)
+    check("how much, and for how long it stood still", "written ahead in" in event["reason"] and
+          "stood still for 3 us" in event["reason"], event)
+    check("it is not listed as saved", not any(row["stage"] == "saved" for row in s.jobs()), s.jobs())
+    same("killed where it stood", run.wait(), 137)
+    same("what was done", told(s, run, "predump", "freeze", "checkpoint", "saved"),
+         ["predump started", "predump done", "checkpoint passed over", "freeze done", "checkpoint started",
+          "checkpoint proven", "saved done"])
+    words = [line for line in read_text(os.path.join(s.work, "criu.calls")).splitlines() if "dump" in line]
+    check("as a job that runs must be", "--freeze-cgroup" in words[0] and "--track-mem" in words[0], words)
+    check("and the dump after it", "--track-mem --prev-images-dir ../pre" in words[1], words)
+    same("nothing else is left", os.listdir(images), ["j1"])
+    status, _, err = s.client("resume", "j1", "--limit", "200M")
+    check("CRIU has all of it", status == 1 and "the page is torn" in err, (status, err))
+    os.truncate(images + "/j1/pre/pages-1.img", 1)
+    status, _, err = s.client("resume", "j1", "--limit", "200M")
+    check("a damaged image", status == 1 and "pre/pages-1.img is not as it was written" in err, (status, err))
+
+
+@scenario("cgroup")
+def criu_writes_ahead_in_vain(s):
+    """A job that is given room, and one that ends by itself, leave nothing behind; another dump does not use what was
+    written ahead of the first."""
+    images = start(s, policy=AHEAD, keep=True)
+    run = grow_slowly(s, to=90)
+    s.wait_event(run.name, "predump", "done", seconds=60)
+    same("it waits for the dump", os.listdir(images), [".j1.pre"])
+    s.must("limit", run.name, "400M")
+    s.wait_event(run.name, "predump", "removed", seconds=60)
+    wait_until("it is gone", lambda: os.listdir(images) == [])
+    run.check_unharmed(run.wait())
+
+    run = grow_slowly(s, to=60)
+    s.wait_event(run.name, "predump", "done", seconds=60)
+    run.check_unharmed(run.wait())
+    wait_until("nothing is left of it", lambda: os.listdir(images) == [])
+
+    run = grow_slowly(s)
+    s.wait_event(run.name, "predump", "done", seconds=60)
+    for _ in range(2):
+        s.must("checkpoint", run.name)
+        wait_until("saved", lambda: "checkpoint proven" in told(s, run, "checkpoint"), detail=s.log)
+    wait_until("twice", lambda: calls(s).count("dump") == 2, detail=s.log)
+    dumps = [line for line in read_text(os.path.join(s.work, "criu.calls")).splitlines() if line.startswith("dump")]
+    same("which used it", ["--prev-images-dir" in line for line in dumps], [True, False])
+    run.wait_held()
+    goes_on(s, run)
+
+
+@scenario("cgroup")
+def criu_writes_ahead_and_fails(s):
+    """Writing ahead that fails, or that can't be done, costs nothing: it is told, and all is dumped later."""
+    images = start(s, policy=AHEAD, predump="part inventory; echo 'Error (criu/x.c:1): no such luck' > $images/dump.log; exit 1")
+    run = grow_slowly(s)
+    event = s.wait_event(run.name, "predump", "failed", seconds=60)
+    check("why", "no such luck" in event["reason"], event)
+    same("saved all the same", run.wait(), 137)
+    same("and whole", (os.listdir(images), os.path.exists(images + "/j1/pre")), (["j1"], False))
+    dumps = [line for line in read_text(os.path.join(s.work, "criu.calls")).splitlines() if line.startswith("dump")]
+    check("without it", len(dumps) == 1 and "--track-mem" not in dumps[0], dumps)
+
+
+@scenario("cgroup")
+def criu_has_no_room_to_write_ahead(s):
+    """What must stay free is respected by both, and the job is left to its owner."""
+    start(s, policy=AHEAD, keep=True, free="60T")
+    run = grow_slowly(s)
+    event = s.wait_event(run.name, "predump", "failed", seconds=60)
+    check("both are counted", "no room in" in event["reason"] and "with the dump after it" in event["reason"], event)
+    run.wait_held()
+    event = s.wait_event(run.name, "checkpoint", "failed")
+    check("the dump alone", "no room in" in event["reason"] and "after it" not in event["reason"], event)
+    same("CRIU was not called", [call for call in calls(s) if "dump" in call], [])
+    goes_on(s, run)
+
+
+@scenario("cgroup")
+def criu_can_not_write_ahead(s):
+    """A kernel that doesn't tell what has changed: doctor says so, and the job is told."""
+    start(s, policy=AHEAD, check_='case $words in *mem_dirty_track*) exit 1 ;; esac')
+    check("doctor", "does not track changes of memory" in s.must("doctor"), s.must("doctor"))
+    run = grow_slowly(s)
+    event = s.wait_event(run.name, "predump", "passed over", seconds=60)
+    check("why", "does not track changes of memory" in event["reason"], event)
+    same("saved all the same", run.wait(), 137)
+
+
+@scenario("cgroup")
+def criu_has_the_job(s):
+    """While CRIU has a running job to see what it has, the job is not frozen, for CRIU would never get out of it; when CRIU
+    only writes any more, it is. A daemon that dies meanwhile changes nothing of that."""
+    for dies in (False, True):
+        seen = os.path.join(s.work, f"seen-{dies}")
+        part = f"echo now > {seen}; part inventory; part pages-1; sleep 5; part pagemap-$tree; sleep 4"
+        images = start(s, policy=AHEAD, keep=True, predump=part)
+        run = grow_slowly(s, to=70)
+        wait_until("CRIU has it", lambda: os.path.exists(seen), seconds=60, detail=s.log)
+        if dies:
+            s.daemons[-1].send_signal(signal.SIGKILL)
+            s.daemons.pop().wait()
+            s.daemon(read_text(s.config))
+        status = run.status()
+        listed = os.path.join(images, f".{status['job']}.pre", "img", f"pagemap-{status['leader_pid']}.img")
+        s.client("hold", run.name)
+        wait_until("it is held", lambda: "freeze done" in told(s, run, "freeze"), seconds=20, detail=s.log)
+        check("but not before CRIU had let go of it", os.path.exists(listed), os.listdir(images))
+        check("while CRIU still wrote", dies or "predump done" not in told(s, run, "predump"), told(s, run, "predump"))
+        s.must("checkpoint", run.name)
+        event = s.wait_event(run.name, "checkpoint", "proven", seconds=30)
+        check("and the dump waits for that, and uses it", "written ahead" in event["reason"], event)
+        s.must("resume", run.name, "--limit", "200M")
+        run.check_unharmed(run.wait())
+        s.daemons[-1].send_signal(signal.SIGTERM)
+        s.daemons.pop().wait()

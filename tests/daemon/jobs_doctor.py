@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 
 from jobs_kit import MEMORY, UNIFIED, VERSION, check, read_text, same, scenario
 
@@ -93,3 +94,10 @@ def doctor_of_a_poor_machine(s):
         check(item, row["state"] == state and word in row["remedy"] and "without it: " in row["detail"], row)
     check("PSI", rows["pressure"]["state"] == "missing" and "psi=1" in rows["pressure"]["remedy"], rows["pressure"])
     check("processes", rows["processes"]["state"] == "warning" and "hidepid" in rows["processes"]["remedy"], rows["processes"])
+    known = set(rows)
+    shutil.rmtree(group)
+    rows = doctor(s)
+    same("no group to look at: no line is left out", set(rows), known)
+    for item in ("memory.current", "memory.reclaim", "cgroup.freeze"):
+        check(item, rows[item]["state"] == "warning" and "not known" in rows[item]["detail"]
+              and rows[item]["remedy"] == "headroom run -- headroom doctor", rows[item])

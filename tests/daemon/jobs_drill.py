@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from jobs_kit import MIB, PATIENCE, check, same, scenario, wait_until
+from jobs_kit import MIB, PATIENCE, check, read_text, same, scenario, wait_until
 
 SECONDS = 90
 
@@ -21,7 +21,7 @@ def drill(s, *words):
 
 def bombs(s):
     """Processes of the scene that fill memory for a drill."""
-    return [pid for pid in s.ours() if b"drill-bomb" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")[1:2]]
+    return [pid for pid in s.ours() if "drill-bomb" in read_text(f"/proc/{pid}/cmdline", "").split("\0")[1:2]]
 
 
 def check_clean(s):
@@ -41,6 +41,8 @@ def drill_saves(s):
     same("its kind", report["kind"] == "process", s.kind == "process")
     check("warned in time", report["warning_milliseconds"] >= 500, detail)
     check("frozen at once", 0 <= report["freeze_microseconds"] < 1000000, detail)
+    same("by its event", report["freeze_microseconds"], next(
+        e["took_microseconds"] for e in s.events(report["job"]) if e["action"] == "frozen"))
     check("its level", abs(report["hold_bytes"] - 64 * MIB * 0.97) < MIB, detail)
     # What it says is what the events say.
     events = s.events(report["job"])

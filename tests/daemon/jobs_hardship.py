@@ -194,12 +194,14 @@ def freezer_refuses(s):
     same("a freezer that refuses", subprocess.run(["mount", "--bind", "/dev/full", freeze], check=False).returncode, 0)
     s.mounts.append(freeze)
     check("it was ended by a signal", run.wait() != 0, run.explain())
-    same("its result", run.result()[0], "saved")
+    check("it saved", run.result()[0] == "saved", (run.result(), *run.explain()))
     told = [(e["action"], e["outcome"]) for e in s.events(run.name)]
     check("that it could not be frozen", ("freeze", "failed") in told, run.explain())
     check("its hold was passed over", told.index(("freeze", "failed")) < told.index(("freeze", "passed over"))
           < told.index(("interrupt", "started")), run.explain())
     check("never frozen", "frozen" not in [action for action, _ in told], told)
+    refusals = [line for line in run.err().splitlines() if "could not be frozen" in line]
+    check("nothing to answer to what is not held", refusals and not any("resume" in line for line in refusals), run.err())
     check("no OOM kill", run.end_event()["outcome"] != "lost", run.explain())
     wait_until("the group goes, and what was mounted there", lambda: not os.path.exists(freeze))
     s.mounts.remove(freeze)

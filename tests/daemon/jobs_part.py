@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import shutil
 import subprocess
 import time
 
@@ -230,8 +231,17 @@ def is_started_again_by_itself(s):
 
 @scenario("cgroup")
 def detached_is_started_again_by_itself(s):
-    """The same where nobody waits for it: the daemon's helper does it as its owner, in its directory."""
-    s.daemon(RETRYING)
+    """The same where nobody waits for it: the daemon's helper does it as its owner, in its directory, with the client that
+    was installed with it."""
+    usr, build = os.path.join(s.directory, "usr"), s.build
+    for directory, program in (("sbin", "headroomd"), ("bin", "headroom")):
+        os.makedirs(os.path.join(usr, directory))
+        shutil.copy(os.path.join(build, program), os.path.join(usr, directory))
+    shutil.copytree(os.path.join(build, "python"), os.path.join(usr, "lib/headroom/python"))
+    s.build = os.path.join(usr, "sbin")
+    s.daemon(RETRYING, wait=False)
+    s.build = build
+    wait_until("the daemon answers", lambda: s.client("status")[0] == 0, detail=s.log)
     script = write(s, "willing.py", WILLING)
     there = os.path.join(s.work, "there")
     os.mkdir(there)

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from jobs_kit import MIB, NOBODY, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
+from jobs_kit import MEMORY, MIB, NOBODY, PATIENCE, PYTHON, VERSION, Skip, check, is_alive, read_text, same, scenario, wait_until
 
 GROW = "import time\nkeep = []\nfor i in range({count}):\n    keep.append(bytearray(5 << 20))\n    time.sleep({pause})\n"
 
@@ -51,17 +51,59 @@ def record_by_itself(s):
     same("no such job", s.client("why", "nobody")[0], 4)
 
 
+@scenario("process")
+def record_attached(s):
+    """Of a job that nobody started with `run` the command is told as it can be typed, each word of it whole."""
+    s.daemon()
+    job = s.popen(["sh", "-c", "sleep 1.5; true # $HOME", "it's"])
+    s.must("attach", str(job.pid), "--name", "found")
+    job.wait()
+    story = told(s, "found", outcome="ended")
+    same("its command", story["command"], "sh -c 'sleep 1.5; true # $HOME' 'it'\"'\"'s'")
+    check("what to type", f"-- {story['command']}\n" in s.must("why", "found"), s.must("why", "found"))
+
+
 @scenario("cgroup", "process")
 def record_memory_error(s):
-    """`run --fuse`: what ends by its MemoryError is told from what fails."""
+    """`run --fuse`: what ends by its MemoryError says so, with its line; what fails otherwise under a fuse failed."""
     s.daemon()
     script = s.script("grow.py", GROW.format(count=60, pause=0.03))
     run = s.run(PYTHON, script, limit="100M", options=("--name", "fused", "--fuse"))
     same("status", run.wait(), 1)
     check("MemoryError", "MemoryError" in run.err(), run.err())
-    story = told(s, "fused", outcome="memory_error")
+    story = told(s, "fused", outcome="memory_error", memory_error_said=True, fuse_armed=True)
     check("a lower bound", story["peak_is_lower_bound"], story)
-    check_told(s, story, "MemoryError", "at least", "headroom run --limit 150M -- ")
+    check("its line", "MemoryError at grow.py line 4" in story["reason"], story)
+    check_told(s, story, "ended by a MemoryError", "Headroom's fuse refused", "at least", "headroom run --limit 150M -- ")
+    # A child of a shell: the shell's status is the job's.
+    run = s.run("sh", "-c", f"{PYTHON} {script}; exit 5", limit="100M", options=("--name", "below", "--fuse"))
+    same("status", run.wait(), 5)
+    told(s, "below", outcome="memory_error", memory_error_said=True, exit_status=5)
+    run = s.run(PYTHON, "-c", "import time; time.sleep(0.6); 1 / 0", options=("--name", "divides", "--fuse"))
+    same("status", run.wait(), 1)
+    told(s, "divides", outcome="failed", exit_status=1, fuse_armed=True)
+    # Without the hook it can't be known: taken for one, and said to be a guess.
+    run = s.run(PYTHON, script, limit="100M", options=("--name", "mute", "--fuse", "--no-python-hook"))
+    same("status", run.wait(), 1)
+    check_told(s, told(s, "mute", outcome="memory_error", memory_error_said=False), "most likely")
+
+
+@scenario("cgroup", "process")
+def record_memory_error_of_its_own(s):
+    """Under a limit that the user set himself it is one too, and not by our fuse; a lie counts for nothing."""
+    s.daemon()
+    code = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))\n"
+    script = s.script("own.py", code + GROW.format(count=100, pause=0))
+    run = s.run(PYTHON, script, limit="800M", options=("--name", "own"))
+    same("status", run.wait(), 1)
+    story = told(s, "own", outcome="memory_error", memory_error_said=True, fuse_armed=False)
+    check_told(s, story, "ended by a MemoryError", "It was not Headroom's fuse", "it said: MemoryError at own.py line 6")
+    check("more room does not help", not story["next"], story)
+    lie = ("import os, socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(os.environ['MEMORY_PRESSURE_WATCH'])\n"
+           "s.send(b'hello headroom/1\\nmemory-error 1 lie.py\\n')\ns.recv(100)\nsys.exit(int(sys.argv[1]))\n")
+    script = s.script("lie.py", lie)
+    same("status", s.run(PYTHON, script, "0", options=("--name", "liar")).wait(), 0)
+    check_told(s, told(s, "liar", outcome="finished", exit_status=0), "finished")
 
 
 @scenario("cgroup")
@@ -109,7 +151,7 @@ def record_own_limit(s):
 
 @scenario("cgroup", "process")
 def record_unseen(s):
-    """A job that ends while no daemon runs is on record; so is one that a killed daemon left, and it goes on."""
+    """A job that ends while no daemon runs is on record, and its keeper tells how; one that lives goes on."""
     daemon = s.daemon()
     one = s.run("sleep", "60", options=("--name", "gone", "--detach"))
     two = s.run("sleep", "60", options=("--name", "stays"))
@@ -121,7 +163,7 @@ def record_unseen(s):
     os.kill(pid, signal.SIGKILL)
     wait_until("it is gone", lambda: not is_alive(pid))
     s.daemon()
-    story = told(s, "gone", outcome="unseen")
+    story = told(s, "gone", outcome="signal", signal=9)
     check("a lower bound", story["peak_is_lower_bound"], story)
     same("its command", story["command"], "sleep 60")
     check("said", "while headroomd was down" in s.must("why", "gone"), story)
@@ -129,6 +171,77 @@ def record_unseen(s):
     two.wait()
     story = told(s, "stays", outcome="signal", signal=15)
     same("adopted once", [e["outcome"] for e in story["events"] if e["action"] == "watch"], ["started", "adopted"])
+
+
+@scenario("cgroup", "process")
+def record_detached(s):
+    """How a detached job ended is told by its keeper, which keeps nothing else of it; without a keeper nobody knows."""
+    s.daemon()
+    job = s.must("run", "--detach", "--name", "three", "--", "sh", "-c", "sleep 0.3; exit 3").strip()
+    told(s, "three", outcome="failed", exit_status=3)
+    s.must("run", "--detach", "--name", "shot", "--", "sleep", "60")
+    leader = s.status("shot")["leader_pid"]
+    keeper = int(read_text(f"/proc/{leader}/stat").rpartition(")")[2].split()[1])
+    same("its name", read_text(f"/proc/{keeper}/comm").strip(), "headroom-keeper")
+    same("its descriptors", sorted(os.readlink(f"/proc/{keeper}/fd/{fd}") for fd in os.listdir(f"/proc/{keeper}/fd")),
+         ["/dev/null"] * 3)
+    same("its directory", os.readlink(f"/proc/{keeper}/cwd"), "/")
+    same("its session", os.getsid(keeper), keeper)
+    os.kill(leader, signal.SIGTERM)
+    check_told(s, told(s, "shot", outcome="signal", signal=15), "somebody's signal 15 (SIGTERM)")
+    wait_until("the keeper has ended", lambda: not is_alive(keeper))
+    s.must("run", "--detach", "--name", "orphan", "--", "sleep", "1")
+    leader = s.status("orphan")["leader_pid"]
+    os.kill(int(read_text(f"/proc/{leader}/stat").rpartition(")")[2].split()[1]), signal.SIGTERM)
+    wait_until("the orphan is on record", lambda: s.client("why", "orphan", "--json")[0] == 0 and not s.status("orphan"))
+    story = json.loads(s.must("why", "orphan", "--json"))[0]
+    if story["exit_status"] is None:  # else the kernel has told its pidfd, see record_attached
+        check_told(s, told(s, "orphan", outcome="ended"), "ended, nobody told how", "is not known")
+    else:
+        same("by the kernel", (story["outcome"], story["exit_status"]), ("finished", 0))
+    status, _, err = s.client("run", "--detach", "--", "/nowhere/program")
+    check("what can't be started", status == 127 and "not found" in err, (status, err))
+    check("ids", job.startswith("j"), job)
+
+
+@scenario("cgroup", "process")
+def record_attached(s):
+    """Of a process that was attached the kernel tells how it ended: from Linux 6.15 on, before that while it is a zombie."""
+    s.daemon()
+    for name, end, wanted in (("three", "exit 3", {"outcome": "failed", "exit_status": 3}),
+                              ("good", "exit 0", {"outcome": "finished", "exit_status": 0}),
+                              ("shot", "kill -TERM $$", {"outcome": "signal", "signal": 15})):
+        # Nobody waits for it before all is told.
+        process = s.popen(["sh", "-c", f"sleep 0.6; {end}"])
+        s.must("attach", str(process.pid), "--name", name)
+        told(s, name, **wanted)
+    if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 15):
+        return
+    process = s.popen(["sh", "-c", "(sleep 0.6; exit 4) & echo $!; wait $!; sleep 1"], stdout=subprocess.PIPE, text=True)
+    s.must("attach", process.stdout.readline().strip(), "--name", "reaped")
+    told(s, "reaped", outcome="failed", exit_status=4)
+
+
+@scenario("cgroup")
+def record_killed_below(s):
+    """A process tree that the kernel kills for the limit of the cgroup that it is in is told from somebody's kill -9."""
+    s.daemon()
+    group = s.make_group("below")
+    with open(MEMORY + group + ("/memory.max" if VERSION == 2 else "/memory.limit_in_bytes"), "w", encoding="ascii") as out:
+        out.write(str(60 * MIB))
+    script = s.script("wait.py", "import sys\nsys.stdin.readline()\nx = bytearray(b'x') * (int(sys.argv[1]) << 20)\n"
+                                 "sys.stdin.readline()\n")
+    for name, mib, outcome in (("full", 100, "host_full"), ("shot", 10, "signal")):
+        process = s.popen([PYTHON, script, str(mib)], group=group, stdin=subprocess.PIPE)
+        s.must("attach", str(process.pid), "--name", name, "--policy", "observe")
+        same("a tree", s.status(name)["kind"], "process")
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        if outcome == "signal":
+            process.kill()
+        same("killed", process.wait(PATIENCE), -signal.SIGKILL)
+        told(s, name, outcome=outcome)
+    check_told(s, told(s, "full", outcome="host_full"), "killed by the kernel", "OOM killer struck in its cgroup")
 
 
 @scenario("cgroup")

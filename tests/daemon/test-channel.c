@@ -46,6 +46,7 @@ static struct hr_channel_answer *answers[ANSWERS_MAX]; /* all but PEERS and NEED
 static size_t answers_count;
 static struct hr_channel_answer peers_now, need_now; /* the last of these */
 static unsigned peers_told, need_told;
+static char said[256]; /* unasked: "JOB PID WORD ABILITIES LINE FILE;" each */
 
 /* ---- the daemon's side ---- */
 
@@ -87,6 +88,14 @@ static void answered(void *userdata HR_UNUSED, const struct hr_channel_answer *a
                 answers[answers_count] = malloc(sizeof(*a));
                 *answers[answers_count++] = *a;
         }
+}
+
+static void heard(void *userdata HR_UNUSED, const char *job, pid_t pid, const struct hr_talk *t)
+{
+        size_t n = strlen(said);
+
+        snprintf(said + n, sizeof(said) - n, "%s %s %d %u %d %s;", job, pid == getpid() ? "self" : "other",
+                (int)t->word, (unsigned)t->abilities, (int)t->line, t->file);
 }
 
 static uint64_t now_usec(clockid_t clock)
@@ -135,6 +144,7 @@ static struct hr_channel_options options(void)
                 .job_of = job_of,
                 .status_of = status_of,
                 .answered = answered,
+                .said = heard,
                 .userdata = &event};
 }
 
@@ -157,6 +167,7 @@ static int tear_down(void **state HR_UNUSED)
 {
         channel = hr_channel_free(channel);
         event = sd_event_unref(event);
+        said[0] = '\0';
         while (answers_count > 0)
                 free(answers[--answers_count]);
         for (size_t i = 0; i < members_count; i++)
@@ -825,6 +836,27 @@ static void test_job_gone(void **state HR_UNUSED)
         close(fd);
 }
 
+/* A MemoryError is heard of a process that is gone, and also where the end of its job is known first. */
+static void test_memory_error(void **state HR_UNUSED)
+{
+        char wanted[128];
+        int fd = join("hello headroom/1 trim memory-error\n");
+
+        WAIT(peers_now.can_count[HR_TALK_TRIM] == 1);
+        members_count = 0; /* the kernel has it no more */
+        put(fd, "memory-error 31 a%20b.py\n");
+        WAIT(strchr(said, ';') != strrchr(said, ';'));
+        snprintf(wanted, sizeof(wanted), "j1 self %d 9 0 ;j1 self %d 0 31 a b.py;", HR_TALK_HELLO,
+                HR_TALK_MEMORY_ERROR);
+        assert_string_equal(said, wanted);
+        said[0] = '\0';
+        put(fd, "memory-error 0 -\n");
+        close(fd);
+        hr_channel_job_gone(channel, "j1");
+        snprintf(wanted, sizeof(wanted), "j1 self %d 0 0 ;", HR_TALK_MEMORY_ERROR);
+        assert_string_equal(said, wanted);
+}
+
 /* ---- those who mean harm ---- */
 
 /* An honest process is served soon. */
@@ -999,6 +1031,7 @@ int main(void)
                 TEST(test_why),
                 TEST(test_why_bounds),
                 TEST(test_job_gone),
+                TEST(test_memory_error),
                 TEST(test_floods),
                 TEST(test_never_reads),
                 TEST(test_comes_and_goes),

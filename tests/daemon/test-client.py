@@ -637,7 +637,9 @@ def ended_jobs(fake):
     same("times", (story["start"], story["events"][0]["time"]),
          ("2023-11-14T22:13:20.000000Z", "2023-11-14T22:18:20.000000Z"))
     same("none such", fake.client("why", "j91")[0], EXIT["no job"])
-    same("page", fake.client("why", "ended", "--html", "page.html")[0], 0)
+    with open(os.path.join(fake.directory, "page.html.part"), "w+", encoding="utf-8") as waits:
+        same("page", fake.client("why", "ended", "--html", "page.html")[0], 0)
+        same("nobody reads along", waits.read(), "")
     with open(os.path.join(fake.directory, "page.html"), encoding="utf-8") as file:
         page = file.read()
     for unwanted in ("<script", "<img", "<b> holds", "<fills>", "\033", "http:", "https:"):
@@ -647,8 +649,9 @@ def ended_jobs(fake):
     same("no place", fake.client("why", "ended", "--html", "/nowhere/x")[0], 1)
     same("history", fake.client("history", "--user", "ana", "--name", "ended", "--outcome", "own_limit", "--since",
                                 "2023-11-14T22:13:20Z", "--until", "2023-11-15T00:00Z")[0], 0)
-    same("asked", fake.called("History"), ["History since=1700000000000000 until=1700006400000000 user=ana name=ended "
-                                           "outcome=own_limit"])
+    same("asked, page by page until there is none", fake.called("History"),
+         [f"History since=1700000000000000 until={until} user=ana name=ended outcome=own_limit"
+          for until in ("1700006400000000", "1700000600000000")])
     for words in (("--since", "yesterdy"), ("--since", "2023-02-31"), ("--outcome", "faild"), ("a",)):
         same(words, fake.client("history", *words)[0], EXIT["usage"])
     out = fake.client("advise", "ended")[1]

@@ -138,9 +138,10 @@ static size_t count(uid_t uid, bool admin, const char *outcome)
                 .count_max = 100000};
         struct hr_query *r = reader();
         struct hr_query_row *rows = NULL;
+        uint64_t next = 0;
         size_t n = 0;
 
-        assert_int_equal(hr_query_history(r, &f, &rows, &n), 0);
+        assert_int_equal(hr_query_history(r, &f, &rows, &n, &next), 0);
         for (size_t i = 0; i < n; i++)
                 hr_query_row_done(&rows[i]);
         free(rows);
@@ -222,7 +223,7 @@ static void test_outcome(void **state HR_UNUSED)
         static const struct {
                 const char *name;
                 enum hr_cause cause;
-                bool memory_error;
+                bool fused;
                 int status, signal;
                 const char *outcome;
                 bool censored;
@@ -230,12 +231,22 @@ static void test_outcome(void **state HR_UNUSED)
                 {"finished", HR_CAUSE_UNKNOWN, false, 0, 0, "finished", false},
                 {"failed", HR_CAUSE_UNKNOWN, false, 3, 0, "failed", false},
                 {"signal", HR_CAUSE_UNKNOWN, false, -1, 9, "signal", true},
-                {"memory error", HR_CAUSE_UNKNOWN, true, 1, 0, "memory_error", true},
+                {"fused, status 1", HR_CAUSE_UNKNOWN, true, 1, 0, "memory_error", true},
+                {"fused, another status", HR_CAUSE_UNKNOWN, true, 2, 0, "failed", false},
+                {"fused, would have said so", HR_CAUSE_ITSELF, true, 1, 0, "failed", false},
+                {"said", HR_CAUSE_MEMORY_ERROR, false, 1, 0, "memory_error", true},
+                {"said, by a child of a shell", HR_CAUSE_MEMORY_ERROR, false, 2, 0, "memory_error", true},
+                {"said, status not known", HR_CAUSE_MEMORY_ERROR, false, -1, 0, "memory_error", true},
+                {"said, and finished", HR_CAUSE_MEMORY_ERROR, true, 0, 0, "finished", false},
+                {"said, and shot", HR_CAUSE_MEMORY_ERROR, false, -1, 9, "signal", true},
                 {"not known", HR_CAUSE_UNKNOWN, false, -1, 0, "ended", false},
                 {"interrupted, and finished", HR_CAUSE_INTERRUPTED, false, 0, 0, "interrupted", true},
                 {"our kill", HR_CAUSE_KILLED, false, -1, 9, "killed", true},
                 {"own limit", HR_CAUSE_OWN_LIMIT, false, -1, 9, "own_limit", true},
                 {"host", HR_CAUSE_HOST, false, -1, 9, "host_full", true},
+                {"a tree, and the kernel killed there", HR_CAUSE_BELOW, false, -1, 9, "host_full", true},
+                {"a tree, and another was killed", HR_CAUSE_BELOW, false, -1, 15, "signal", true},
+                {"a tree, and a child was killed", HR_CAUSE_BELOW, false, 3, 0, "failed", false},
                 {"unseen", HR_CAUSE_UNSEEN, false, -1, 0, "unseen", true},
         };
 
@@ -243,8 +254,8 @@ static void test_outcome(void **state HR_UNUSED)
                 bool censored;
 
                 EXPECT_STR(rows[i].name,
-                        hr_record_outcome(rows[i].cause, rows[i].memory_error, rows[i].status, rows[i].signal,
-                                &censored),
+                        hr_record_outcome(
+                                rows[i].cause, rows[i].fused, rows[i].status, rows[i].signal, &censored),
                         rows[i].outcome);
                 EXPECT_INT(rows[i].name, censored, rows[i].censored);
         }
@@ -283,6 +294,70 @@ static void test_exit(
         assert_int_equal(s.row.signal, 15);
         assert_string_equal(s.row.outcome, "signal");
         hr_query_story_done(&s);
+        hr_record_free(r);
+}
+
+static void tell_word(struct hr_record *r, const char *job, enum hr_told_kind kind)
+{
+        struct hr_told t = {.kind = kind, .admin = true, .exit_status = -1};
+
+        snprintf(t.job, sizeof(t.job), "%s", job);
+        snprintf(t.text, sizeof(t.text), "a.py line 3");
+        hr_record_told(r, &t);
+}
+
+/* The word of a job's process, its exit status and its end come in any order; a word that the end does not
+ * follow is none of it. */
+static void test_memory_error(void **state HR_UNUSED)
+{
+        static const struct {
+                const char *name, *order; /* e: its end; m: the word; t: the promise; 0, 1: the exit status */
+                uint64_t later_usec;      /* of the end, after all that comes before it */
+                bool fused;
+                const char *outcome;
+                bool said;
+        } rows[] = {
+                {"word, end, status", "me1", 0, false, "memory_error", true},
+                {"end, word, status", "em1", 0, false, "memory_error", true},
+                {"end, status, word", "e1m", 0, false, "memory_error", true},
+                {"word, status, end", "m1e", 0, true, "memory_error", true},
+                {"end, word", "em", 0, false, "memory_error", true},
+                {"a lie", "me0", 0, true, "finished", true},
+                {"a lie, heard late", "e0m", 0, true, "finished", true},
+                {"it went on", "me1", 120 * HR_USEC_PER_SEC, false, "failed", false},
+                {"nothing said", "e1", 0, true, "memory_error", false},
+                {"promised, and not said", "te1", 0, true, "failed", false},
+                {"promised, and said late", "te1m", 0, true, "memory_error", true},
+        };
+        struct hr_record *r = start_default();
+        uint64_t now = realtime();
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct hr_query_story s;
+                char job[8], name[8];
+
+                snprintf(job, sizeof(job), "j%zu", i + 1);
+                snprintf(name, sizeof(name), "job%zu", i + 1);
+                begin(r, job, name, 1000, false, now);
+                for (const char *c = rows[i].order; *c; c++) {
+                        struct hr_event e = event(job, "end", now + rows[i].later_usec);
+                        e.fused = rows[i].fused;
+                        if (*c == 'e')
+                                hr_record_event(r, &e);
+                        else if (*c == 'm' || *c == 't')
+                                tell_word(r, job, *c == 'm' ? HR_TOLD_MEMORY_ERROR : HR_TOLD_TELLS);
+                        else
+                                tell_exit(r, job, 1000, *c - '0', 0);
+                }
+                hr_record_commit(r, now);
+                read_story(name, 1000, false, &s);
+                EXPECT_STR(rows[i].name, s.row.outcome, rows[i].outcome);
+                EXPECT_INT(rows[i].name, s.row.said_error, rows[i].said);
+                EXPECT_INT(rows[i].name, s.row.fused, rows[i].fused);
+                EXPECT_STR(rows[i].name, s.row.reason,
+                        rows[i].said ? "because; it said: MemoryError at a.py line 3" : "because");
+                hr_query_story_done(&s);
+        }
         hr_record_free(r);
 }
 
@@ -462,6 +537,8 @@ static void test_bounds(void **state HR_UNUSED)
         hr_record_free(r);
 
         r = start(HR_USEC_NEVER, 1 * HR_MIB);
+        begin(r, "j900", "work", 1001, false, now); /* of somebody with one job, who must not lose it */
+        end(r, "j900", HR_CAUSE_UNKNOWN, now);
         for (unsigned i = 0; i < 4000; i++) {
                 snprintf(job, sizeof(job), "j%u", 1000 + i);
                 whole(r, job, now + i * 2 * HR_USEC_PER_SEC);
@@ -473,6 +550,8 @@ static void test_bounds(void **state HR_UNUSED)
         assert_in_range(kept, 300, 3900);
         struct hr_query_story s; /* the newest are there */
         read_story("j4999", 0, true, &s);
+        hr_query_story_done(&s);
+        read_story("j900", 1001, false, &s);
         hr_query_story_done(&s);
 }
 
@@ -494,20 +573,53 @@ static void test_pages(void **state HR_UNUSED) /* jobs that ended at one time ar
                 snprintf(job, sizeof(job), "j%u", i + 1);
                 whole(r, job, NOW + seconds[i] * HR_USEC_PER_SEC);
         }
-        for (size_t n = 1; n > 0 && pages < ELEMENTSOF(counts); counts[pages++] = n) {
+        for (size_t n; f.until_usec > 0 && pages < ELEMENTSOF(counts); counts[pages++] = n) {
                 struct hr_query_row *rows = NULL;
 
-                assert_int_equal(hr_query_history(read, &f, &rows, &n), 0);
-                if (n > 0)
-                        f.until_usec = rows[n - 1].end_usec;
+                assert_int_equal(hr_query_history(read, &f, &rows, &n, &f.until_usec), 0);
                 for (size_t i = 0; i < n; i++)
                         hr_query_row_done(&rows[i]);
                 free(rows);
         }
-        assert_int_equal(pages, 3);
+        assert_int_equal(pages, 2);
         assert_int_equal(counts[0], 5); /* the newest, and the four */
         assert_int_equal(counts[1], 1);
-        assert_int_equal(counts[2], 0);
+        hr_query_free(read);
+        hr_record_free(r);
+}
+
+static void test_large_rows(void **state HR_UNUSED) /* an answer has a bound, whatever stands in a row */
+{
+        struct hr_record *r = start_default();
+        struct hr_query_filter f = {.admin = true,
+                .until_usec = HR_USEC_NEVER,
+                .user = "",
+                .name = "",
+                .outcome = "",
+                .count_max = 2000};
+        struct hr_query *read = reader();
+        struct hr_query_row *rows = NULL;
+        static char command[4096], cgroup[] = "/g", unit[] = "";
+        size_t n = 0, all = 0;
+
+        memset(command, 'x', sizeof(command) - 1);
+        for (unsigned i = 0; i < 600; i++) {
+                struct hr_birth b = {.time_usec = NOW, .command = command, .cgroup = cgroup, .unit = unit};
+
+                snprintf(b.job, sizeof(b.job), "j%u", i + 1);
+                hr_record_birth(r, &b);
+                end(r, b.job, HR_CAUSE_UNKNOWN, NOW + i * HR_USEC_PER_SEC);
+        }
+        hr_record_commit(r, NOW);
+        do {
+                assert_int_equal(hr_query_history(read, &f, &rows, &n, &f.until_usec), 0);
+                assert_true(n * sizeof(command) <= HR_QUERY_PAGE_BYTES + sizeof(command));
+                all += n;
+                for (size_t i = 0; i < n; i++)
+                        hr_query_row_done(&rows[i]);
+                free(rows);
+        } while (f.until_usec > 0);
+        assert_int_equal(all, 600);
         hr_query_free(read);
         hr_record_free(r);
 }
@@ -601,6 +713,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_story),
                 cmocka_unit_test(test_outcome),
+                TEST(test_memory_error),
                 TEST(test_exit),
                 TEST(test_crash),
                 TEST(test_damaged),
@@ -610,6 +723,7 @@ int main(void)
                 TEST(test_full),
                 TEST(test_bounds),
                 TEST(test_pages),
+                TEST(test_large_rows),
                 TEST(test_hostile),
                 TEST(test_many_events),
                 TEST(test_peaks),

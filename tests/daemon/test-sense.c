@@ -520,6 +520,23 @@ static void test_read_sizes(void **state)
         assert_int_equal(hr_sense_read_at(fd, "g", text, 9, &size), -ENOENT);
         take_away("/d");
         assert_int_equal(hr_sense_read_at(fd, "g", text, 9, &size), HR_SENSE_GONE);
+
+        hr_close(fd);
+        fd = openat(dir_fd, "f", O_RDONLY | O_CLOEXEC);
+        for (int all = 0; all < 2; all++) {
+                int (*read_fd)(int, char *, size_t, size_t *) = all ? hr_sense_read_all_fd : hr_sense_read_fd;
+
+                size = 99;
+                assert_int_equal(read_fd(fd, text, 10, &size), -EFBIG);
+                assert_int_equal(size, 99);
+                assert_int_equal(read_fd(fd, text, 11, &size), 0);
+                assert_int_equal(size, 10);
+        }
+        hr_close(fd);
+        fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC); /* many records */
+        static char many[3 * 4096];
+        assert_int_equal(hr_sense_read_fd(fd, many, sizeof(many), &size), 0);
+        assert_int_equal(hr_sense_read_all_fd(fd, many, sizeof(many), &size), -EFBIG);
 }
 
 struct pids {

@@ -20,7 +20,7 @@ class Checkpoint(Case):
         peer = self.daemon.meet()
         while peer.pid != job.pid:  # a child that an earlier job left behind
             peer = self.daemon.meet()
-        self.assertEqual(peer.hello, "hello headroom/1 trim why checkpoint")
+        self.assertEqual(peer.hello, "hello headroom/1 trim why checkpoint memory-error")
         if rest == WAIT:
             self.assertEqual(job.stdout.readline(), "ready\n")
         return job, peer
@@ -205,18 +205,18 @@ class Checkpoint(Case):
         while len(hellos) < 4:  # 0, the script, and two children at least: spawn starts a resource tracker as well
             peer = self.daemon.meet()
             hellos[peer.pid] = peer.hello
-        self.assertEqual(hellos.pop(job.pid), "hello headroom/1 trim why checkpoint")
-        self.assertEqual(set(hellos.values()), {"hello headroom/1 trim why", ""})
+        self.assertEqual(hellos.pop(job.pid), "hello headroom/1 trim why checkpoint memory-error")
+        self.assertEqual(set(hellos.values()), {"hello headroom/1 trim why memory-error", ""})
         self.finish(job)
 
     def test_registered_late(self):
         """hello is said again when there is a function; without one a request fails."""
         job = self.job(BEGIN + "sys.stdin.readline()\nheadroom.checkpoint(lambda: None)\n" + WAIT)
         peer = self.daemon.meet()
-        self.assertEqual(peer.hello, "hello headroom/1 trim why")
+        self.assertEqual(peer.hello, "hello headroom/1 trim why memory-error")
         job.stdin.write("go\n")
         job.stdin.flush()
-        self.assertEqual(peer.line(), "hello headroom/1 trim why checkpoint")
+        self.assertEqual(peer.line(), "hello headroom/1 trim why checkpoint memory-error")
         self.finish(job)
 
     def test_signal_shared(self):

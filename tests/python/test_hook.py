@@ -2,6 +2,7 @@
 """The hook in unmodified scripts: it answers, it costs next to nothing, and it is not noticed."""
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ class Answers(Case):
         """An idle script says hello, and trims."""
         job = self.job(WAIT)
         peer = self.daemon.meet()
-        self.assertEqual(peer.hello, "hello headroom/1 trim why")
+        self.assertEqual(peer.hello, "hello headroom/1 trim why memory-error")
         self.assertEqual(peer.pid, job.pid)
         self.assertRegex(peer.ask("trim"), r"^trimmed \d+$")
         self.finish(job)
@@ -334,6 +335,112 @@ class Unnoticed(Case):
         self.assertRegex(peer.ask("trim"), "^trimmed ")
         self.assertRegex(peer.ask("trim"), "^trimmed ")
         self.assertEqual(self.finish(job), "done\n")
+
+
+class MemoryErrors(Case):
+    """What ends by an uncaught MemoryError says so, and is none the worse for it."""
+
+    RAISE = "import time\ntime.sleep(%s)\nbytearray(1 << 60)\n"
+
+    def ends(self, text, options=(), status=1, name="job.py", environment=None):
+        """Runs it to its end. The lines that it says after hello, and its stderr, which is as it is without the hook."""
+        job = self.job(text, options=options, name=name, environment=environment)
+        lines = []
+        try:
+            peer = self.daemon.meet(5)
+            while (line := peer.line()) is not None:
+                lines.append(line)
+        except socket.timeout:
+            pass
+        err = job.communicate(timeout=20)[1]
+        self.assertEqual(job.returncode, status, err)
+        bare = self.job(text, options=options, name=name, environment=clean_environment())
+        self.assertEqual((err, job.returncode), (bare.communicate(timeout=20)[1], bare.returncode))
+        return lines
+
+    def test_connected(self):
+        """Over the connection of its helper: the script's line, not a library's, in a file of any name."""
+        self.file("job py/100%.py", "def f():\n  return bytearray(1 << 60)\n")
+        text = "import runpy, sys, time\ntime.sleep(0.6)\nrunpy.run_path('job py/100%.py')['f']()"
+        self.assertEqual(self.ends(text), ["memory-error 2 job%20py/100%25.py"])
+
+    def test_too_short_for_a_connection(self):
+        """A process that ends before its helper has connected comes for that alone, and waits until it is known."""
+        lines = self.ends(self.RAISE % 0)
+        self.assertEqual(len(lines), 1)
+        self.assertRegex(lines[0], "^memory-error 3 .*/job.py$")
+
+    def test_debug_allocators(self):
+        """Under -X dev, which has no helper, as well."""
+        self.assertRegex(self.ends(self.RAISE % 0.6, options=("-X", "dev"))[0], "^memory-error 3 ")
+
+    def test_numpy(self):
+        """numpy's own kind of MemoryError is one, at the script's line."""
+        if not have("numpy"):
+            self.skipTest("no numpy")
+        lines = self.ends("import numpy, time\ntime.sleep(0.6)\nnumpy.full(1 << 50, 1.0)\n")
+        self.assertRegex(lines[0], "^memory-error 3 .*/job.py$")
+
+    def test_own_excepthook(self):
+        """The script's own excepthook, chained or not, that exits as it likes, is called as ever; so is its atexit."""
+        hook = (
+            "import atexit, sys\natexit.register(lambda: print('bye', file=sys.stderr))\ndef mine(*error):\n"
+            "  print('mine', error[0].__name__, file=sys.stderr)\n%s\nsys.excepthook = mine\n"
+        )
+        for then, status in (("  sys.__excepthook__(*error)", 1), ("  pass", 1), ("  sys.exit(7)", 7)):
+            with self.subTest(then):
+                lines = self.ends(hook % then + self.RAISE % 0.6, status=status)
+                self.assertRegex(lines[0], "^memory-error 9 ")
+
+    def test_nothing_left(self):
+        """With every small allocation failing, by a limit of the script's own, it is still said."""
+        text = (
+            "import resource, time\ntime.sleep(0.6)\n"
+            "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (48 << 20)\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (size, size))\nkeep = None\nwhile True:\n  keep = [keep]\n"
+        )
+        job = self.job(text)
+        peer = self.daemon.meet()
+        self.assertRegex(peer.line(20), "^memory-error ")
+        self.assertEqual((job.communicate(timeout=20)[1][-12:], job.returncode), ("MemoryError\n", 1))
+
+    def test_other_ends(self):
+        """Nothing is said by what fails otherwise, catches its error, meets it in a thread or at a prompt."""
+        catches = "try:\n  bytearray(1 << 60)\nexcept MemoryError:\n  pass\n"
+        thread = "import threading\nt = threading.Thread(target=bytearray, args=(1 << 60,)); t.start(); t.join()\n"
+        pause = "import time\ntime.sleep(0.6)\n"
+        for text, status in ((pause + "1 / 0", 1), (pause + catches, 0), (pause + catches + "raise SystemExit(1)", 1)):
+            with self.subTest(text):
+                self.assertEqual(self.ends(text, status=status), [])
+        job = self.job(pause + thread)
+        self.assertIsNone(self.daemon.meet().line())
+        self.assertIn("MemoryError", job.communicate(timeout=20)[1])
+        job = self.job(pause, options=("-i", "-q"))
+        peer = self.daemon.meet()
+        job.stdin.write("bytearray(1 << 60)\n")
+        self.assertIn("MemoryError", job.communicate(timeout=20)[1])
+        self.assertIsNone(peer.line())
+
+    def test_no_answer(self):
+        """A daemon that accepts nobody holds the end up for a second at most."""
+        begin = time.monotonic()
+        job = self.job(self.RAISE % 0)
+        job.communicate(timeout=20)
+        self.assertEqual(job.returncode, 1)
+        self.assertLess(time.monotonic() - begin, 5)
+
+    def test_forked_child(self):
+        """A child that is forked says it of itself."""
+        text = (
+            "import os, time\ntime.sleep(0.6)\nif os.fork() == 0:\n  time.sleep(0.6)\n  bytearray(1 << 60)\n"
+            "time.sleep(0.3)\nos.wait()\n"
+        )
+        job = self.job(text)
+        parent = self.daemon.meet()
+        child = self.daemon.meet()
+        self.assertNotEqual(child.pid, job.pid)
+        self.assertRegex(child.line(), "^memory-error ")
+        self.assertIsNone(parent.line())
 
 
 class Processes(Case):

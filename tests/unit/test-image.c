@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "act/criu.h"
 #include "act/takeable.h"
 #include "test.h"
 
@@ -96,21 +99,22 @@ static void seal(void **state HR_UNUSED)
         static const char *const files[] = {"inventory.img", "pstree.img", "core-345.img", "mm-345.img",
                 "pagemap-345.img", "pages-1.img"};
         char dir[] = "/tmp/headroom-image-XXXXXX", img[64], path[600], text[200];
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, before = 1;
 
         assert_non_null(mkdtemp(dir));
         snprintf(img, sizeof(img), "%s/img", dir);
-        assert_int_equal(hr_image_seal(dir, 345, &bytes), -ENOENT);
+        assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), -ENOENT);
         assert_int_equal(mkdir(img, 0700), 0);
         for (size_t i = 0; i < ELEMENTSOF(files); i++) { /* each part is needed */
-                assert_int_equal(hr_image_seal(dir, 345, &bytes), -ENODATA);
+                assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), -ENODATA);
                 assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), -ENODATA);
                 put(img, files[i], "");
-                assert_int_equal(hr_image_seal(dir, 345, &bytes), -ENODATA);
+                assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), -ENODATA);
                 put(img, files[i], "12345");
         }
-        assert_int_equal(hr_image_seal(dir, 345, &bytes), 0);
+        assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), 0);
         assert_int_equal(bytes, 30);
+        assert_int_equal(before, 0);
         assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), 0);
         put(img, "pages-1.img", "1234"); /* cut off */
         assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), -ENODATA);
@@ -121,6 +125,67 @@ static void seal(void **state HR_UNUSED)
         assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), -ENODATA);
         assert_int_equal(hr_image_remove(dir), 0);
         assert_int_equal(access(dir, F_OK), -1);
+}
+
+/* What was written ahead has fewer parts, and is a part of what comes after it. */
+static void seal_predump(void **state HR_UNUSED)
+{
+        static const char *const ahead[] = {"inventory.img", "pagemap-345.img", "pages-1.img"};
+        static const char *const whole[] = {"inventory.img", "pstree.img", "core-345.img", "mm-345.img",
+                "pagemap-345.img", "pages-1.img"};
+        char dir[] = "/tmp/headroom-image-XXXXXX", img[64], pre[64], path[600], text[200];
+        uint64_t bytes = 0, before = 1;
+
+        assert_non_null(mkdtemp(dir));
+        snprintf(img, sizeof(img), "%s/img", dir);
+        snprintf(pre, sizeof(pre), "%s/pre", dir);
+        assert_int_equal(mkdir(img, 0700), 0);
+        for (size_t i = 0; i < ELEMENTSOF(ahead); i++) {
+                assert_int_equal(hr_image_seal(dir, 345, true, &bytes, &before), -ENODATA);
+                put(img, ahead[i], "12345");
+        }
+        assert_int_equal(hr_image_seal(dir, 345, true, &bytes, &before), 0);
+        assert_true(bytes == 15 && before == 0);
+        assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), -ENODATA);
+        assert_int_equal(rename(img, pre), 0);
+
+        assert_int_equal(mkdir(img, 0700), 0);
+        for (size_t i = 0; i < ELEMENTSOF(whole); i++)
+                put(img, whole[i], "1");
+        assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), -ENODATA); /* it leads nowhere */
+        snprintf(path, sizeof(path), "%s/parent", img);
+        assert_int_equal(symlink(HR_IMAGE_PARENT, path), 0);
+        assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), 0);
+        assert_true(bytes == 6 && before == 15);
+        assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), 0);
+        put(pre, "pages-1.img", "1234");
+        assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), -ENODATA);
+        assert_non_null(strstr(text, "pre/pages-1.img"));
+        assert_int_equal(hr_image_remove(pre), 0);
+        assert_int_equal(hr_image_check_seal(dir, text, sizeof(text)), -ENODATA);
+        assert_int_equal(hr_image_seal(dir, 345, false, &bytes, &before), -ENODATA);
+        assert_int_equal(hr_image_remove(dir), 0);
+}
+
+static void stats(void **state HR_UNUSED)
+{
+        /* CRIU 3.17.1's stats-dump of a pre-dump: 24185 us, and 765665 us after that. */
+        static const unsigned char good[] = {0x40, 0x59, 0x10, 0x55, 0x06, 0x33, 0x09, 0x57, 0x2b, 0, 0, 0,
+                0x0a, 0x0c, 0x08, 0xf9, 0xbc, 0x01, 0x10, 0xe1, 0xdd, 0x2e, 0x18, 0xde, 0x8c, 0x1c};
+        uint64_t usec = 1;
+
+        assert_int_equal(hr_criu_parse_stats(good, sizeof(good), &usec), 0);
+        assert_int_equal(usec, 24185 + 765665);
+        for (size_t n = 0; n < sizeof(good); n++)
+                assert_int_equal(hr_criu_parse_stats(good, n, &usec), -EBADMSG);
+        unsigned char other[sizeof(good)];
+        memcpy(other, good, sizeof(good));
+        other[14] = 0x18; /* the first number is missing */
+        assert_int_equal(hr_criu_parse_stats(other, sizeof(other), &usec), -EBADMSG);
+        other[14] = 0x0a; /* no number */
+        assert_int_equal(hr_criu_parse_stats(other, sizeof(other), &usec), -EBADMSG);
+        memset(other + 12, 0xff, sizeof(other) - 12); /* without an end */
+        assert_int_equal(hr_criu_parse_stats(other, sizeof(other), &usec), -EBADMSG);
 }
 
 static void publish_and_sweep(void **state HR_UNUSED)
@@ -145,6 +210,16 @@ static void publish_and_sweep(void **state HR_UNUSED)
         assert_int_equal(hr_image_find(image.index, "../index", found, sizeof(found)), -EINVAL);
         hr_image_sweep(image.index, 107); /* not yet */
         assert_int_equal(access(found, F_OK), 0);
+        snprintf(image.control, sizeof(image.control), "%s", image.dir); /* its cgroup: it lives */
+        snprintf(path, sizeof(path), "%s/.j9.pre", image.dir);
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(hr_image_write_record(path, &image), 0);
+        hr_image_sweep(image.dir, 107);
+        assert_int_equal(access(path, F_OK), 0);
+        snprintf(image.control, sizeof(image.control), "%s/gone", image.dir);
+        assert_int_equal(hr_image_write_record(path, &image), 0);
+        hr_image_sweep(image.dir, 107);
+        assert_int_equal(access(path, F_OK), -1);
         snprintf(path, sizeof(path), "%s/.j8.new", image.dir); /* cut short */
         assert_int_equal(mkdir(path, 0700), 0);
         assert_int_equal(hr_image_write_record(path, &image), 0);
@@ -197,6 +272,8 @@ static void judges(void **state HR_UNUSED)
                 {"one with another name left", "/tmp/x (deleted)", S_IFREG, 1, 0, 0, HR_TAKEN_DELETED, NULL},
                 {"a memory file", "/memfd:x (deleted)", S_IFREG, 0, 0, 0, HR_TAKEN_NOTHING, NULL},
                 {"called like one", "/memfd:x", S_IFREG, 1, 0, 0, HR_TAKEN_FILE, NULL},
+                {"of a process", "/proc/12/stat", S_IFREG, 1, 0, 0, HR_TAKEN_PROCESS, NULL},
+                {"of the kernel", "/proc/meminfo", S_IFREG, 1, 0, 0, HR_TAKEN_FILE, NULL},
                 {"a directory", "/home/a", S_IFDIR, 2, 0, 0, HR_TAKEN_FILE, NULL},
                 {"null", "/dev/null", S_IFCHR, 1, 1, 3, HR_TAKEN_NOTHING, NULL},
                 {"the memory of the machine", "/dev/mem", S_IFCHR, 1, 1, 1, HR_TAKEN_REFUSED, "device"},
@@ -242,6 +319,19 @@ static void looks(void **state HR_UNUSED)
         assert_int_equal(r, -EOPNOTSUPP);
         assert_non_null(strstr(text, "another user"));
 
+        /* CRIU would take a child along that nobody has looked at. */
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+                pause();
+                _exit(0);
+        }
+        r = hr_takeable_look(&self, 1, getuid(), list, text, sizeof(text));
+        (void)kill(child, SIGKILL);
+        (void)waitpid(child, NULL, 0);
+        assert_int_equal(r, -EOPNOTSUPP);
+        assert_non_null(strstr(text, "was moved out of the job's group"));
+
         /* A list by hand: what a look writes of a file. */
         assert_int_equal(ftruncate(fileno(list), 0), 0);
         rewind(list);
@@ -254,6 +344,33 @@ static void looks(void **state HR_UNUSED)
         fflush(list);
         assert_int_equal(hr_takeable_check_names(list, text, sizeof(text)), 0);
         assert_int_equal(hr_takeable_check_processes(list, text, sizeof(text)), 0);
+        static const struct {
+                const char *name, *lines;
+                int result;
+        } lengths[] = {
+                {"as long as it was", "len 5 1 0 0 0 0 %1$s\n", 0},
+                {"written on", "len 5 0 0 0 0 0 %1$s\n", -ESTALE},
+                {"cut off", "len 5 9 0 0 0 0 %1$s\n", -ESTALE},
+                {"gone, which is told elsewhere", "len 5 9 0 0 0 0 %1$s.gone\n", 0},
+                {"an output of another process", "len 5 9 0 0 0 0 %1$s\nout 6 1 %2$s %1$s\n", 0},
+        };
+        char identity[80];
+        snprintf(identity, sizeof(identity), "%llu %llu %llu %u",
+                (unsigned long long)makedev(x.stx_dev_major, x.stx_dev_minor), (unsigned long long)x.stx_ino,
+                (unsigned long long)x.stx_btime.tv_sec * 1000000 + x.stx_btime.tv_nsec / 1000, x.stx_uid);
+        for (size_t i = 0; i < ELEMENTSOF(lengths); i++) {
+                FILE *f = tmpfile();
+                text[0] = '\0';
+                fprintf(f, lengths[i].lines, path, identity);
+                fputs("end\n", f);
+                fflush(f);
+                EXPECT_INT(
+                        lengths[i].name, hr_takeable_check_names(f, text, sizeof(text)), lengths[i].result);
+                if (lengths[i].result < 0)
+                        EXPECT_TRUE(lengths[i].name, strstr(text, ": truncate -s ") && strstr(text, path));
+                EXPECT_INT(lengths[i].name, hr_takeable_check_processes(f, text, sizeof(text)), 0);
+                fclose(f);
+        }
         assert_int_equal(rename(path, aside), 0);
         assert_int_equal(hr_takeable_check_names(list, text, sizeof(text)), -ESTALE);
         assert_int_equal(symlink(aside, path), 0); /* a link, even to the file itself */
@@ -287,6 +404,8 @@ int main(void)
                 cmocka_unit_test(record),
                 cmocka_unit_test(bad_records),
                 cmocka_unit_test(seal),
+                cmocka_unit_test(seal_predump),
+                cmocka_unit_test(stats),
                 cmocka_unit_test(publish_and_sweep),
                 cmocka_unit_test(directories),
                 cmocka_unit_test(judges),

@@ -122,7 +122,7 @@ static int pid_stat(const char *text, size_t size, struct values *ret)
                 assert_int_equal(s.start_ticks, POISON);
         else {
                 *ret = (struct values){.v = {(uint64_t)s.pid, (uint64_t)s.ppid, (uint64_t)(int64_t)s.session,
-                                               (uint64_t)s.state, s.start_ticks}};
+                                               (uint64_t)s.state, s.start_ticks, (uint64_t)s.wait_status}};
                 snprintf(ret->text, sizeof(ret->text), "%s", s.name);
         }
         return r;
@@ -494,6 +494,7 @@ static const struct row rows[] = {
         BAD("vmstat, negative", vmstat, "pgalloc_normal -500\n"),
         WITH_NUL("meminfo, NUL", meminfo, MEMINFO "\0"),
 
+#define PID_STAT_ZEROS "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0" /* fields 23 to 51 */
 #define PID_STAT(row, comm, shown)                                                   \
         {                                                                            \
                 row, pid_stat, "20272 (" comm ") S " PID_STAT_TAIL, 0,               \
@@ -511,6 +512,12 @@ static const struct row rows[] = {
                 "7 (x) X 0 -1 -1 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"),
         {"pid stat, being reaped", pid_stat, "7 (x) X 0 -1 -1 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0 9\n", 0,
                 {.v = {7, 0, (uint64_t)-1, 'X', 9}, .text = "x"}, 0},
+        {"pid stat, a zombie that exited with 3", pid_stat,
+                "7 (x) Z 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0 9 " PID_STAT_ZEROS " 768\n", 0,
+                {.v = {7, 1, 7, 'Z', 9, 768}, .text = "x"}, 0},
+        {"pid stat, an exit status that is none", pid_stat,
+                "7 (x) Z 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0 9 " PID_STAT_ZEROS " -768\n", 0,
+                {.v = {7, 1, 7, 'Z', 9, 0}, .text = "x"}, 0},
         BAD("pid stat, empty", pid_stat, ""),
         BAD("pid stat, newline alone", pid_stat, "\n"),
         BAD("pid stat, no name", pid_stat, "20272 S " PID_STAT_TAIL),

@@ -28,8 +28,10 @@ enum { /* what differs from a job that can be frozen, trimmed and fused, in a gr
         UNBRAKED = 1 << 4,
         WAY_IN = 1 << 5,
         ROOM = 1 << 6,
-        BY_CRIU = 1 << 8,     /* saved while it is held */
         STANDS_BACK = 1 << 7, /* its own processes can be asked, and its limit raised meanwhile */
+        BY_CRIU = 1 << 8,     /* saved while it is held */
+        SOFT = 1 << 9,        /* its limit is kept by us alone */
+        UNTRACKED = 1 << 10,  /* and nothing can be written ahead of what CRIU saves */
 };
 
 enum { /* what differs in a look */
@@ -55,6 +57,7 @@ struct look {
         enum hr_save save;
         uint32_t host; /* level of the host; 0: the host is not a candidate */
         uint64_t host_pace;
+        enum hr_save predump;
 };
 
 struct job {
@@ -100,8 +103,10 @@ static void job_init(struct job *j, const char *name, const char *policy, const 
                 .can_trim = !(means & NO_TRIM),
                 .trim_by = "reclaims what is cold",
                 .can_stand_back = means & STANDS_BACK,
+                .soft_limit = means & SOFT,
                 .can_save = means & (CAN_SAVE | BY_CRIU),
                 .saves_held = means & BY_CRIU,
+                .can_predump = !(means & UNTRACKED),
                 .can_fuse = !(means & NO_FUSE),
                 .braked = !(means & UNBRAKED),
                 .room_bytes = means & ROOM ? LIMIT + LIMIT / 4 : 0,
@@ -135,7 +140,7 @@ static void describe(struct job *j)
         static const char *const phases[HR_PHASE_COUNT] = {
                 "watch", "brake", "save", "held", "interrupt", "terminate", "kill"};
         static const char *const actions[] = {"freeze", "raise", "trim", "save", "fuse", "unfuse",
-                "interrupt", "terminate", "thaw", "kill", "stand back"};
+                "interrupt", "terminate", "thaw", "kill", "stand back", "predump", "forget"};
         const struct hr_decision *d = &j->decision;
         char did[120] = "", notes[240] = "";
 
@@ -177,6 +182,9 @@ static void check(const char *name, const struct job *j)
                 EXPECT_FALSE(name, j->frozen);
         if (j->frozen && j->state.phase != HR_PHASE_KILL) /* somebody comes to end it */
                 EXPECT_TRUE(name, j->state.deadline_usec > 0 && d->look_again_usec <= j->state.deadline_usec);
+        if (d->actions & HR_ACT_PREDUMP) /* of a job that runs, and goes on to */
+                EXPECT_TRUE(name,
+                        j->state.phase == HR_PHASE_WATCH && !j->frozen && !(d->actions & HR_ACT_FORGET));
         if (d->actions & HR_ACT_RAISE)
                 EXPECT_UINT(name, d->raise_bytes, j->in.means.room_bytes);
 }
@@ -209,9 +217,11 @@ static void look(struct job *j, const char *name, const struct look *l)
         j->in.save = l->save;
         (void)snprintf(j->in.save_text, sizeof(j->in.save_text), "%s",
                 l->save == HR_SAVE_FAILED ? "exit status 1" : "");
+        j->in.predump = l->predump;
+        (void)snprintf(j->in.predump_text, sizeof(j->in.predump_text), "5 MiB");
         bool can_trim = j->in.means.can_trim;
         j->in.means.can_trim &= !(l->flags & BUSY);
-        j->in.means.trim_is_asked = l->flags & BUSY;
+        j->in.means.trims = j->in.means.trim_is_asked = l->flags & BUSY;
 
         hr_policy_step(&j->state, &j->in, &j->decision);
 
@@ -595,6 +605,12 @@ static void holds(void **state HR_UNUSED)
                                 {100, 9800, 100, "watch trim - -"}, {100, 9849, 100, "watch trim - -"},
                                 {100, 9850, 100, "watch trim - -"},
                                 {2, 9856, 100, "held hold freeze freeze:done"}}},
+                {"a tree, resumed above its limit: room to end", .means = SOFT,
+                        .looks = {{1000, 9500, 100, NULL}, {100, 9700, 5000, NULL},
+                                {100, 10100, 5000, "held hold freeze freeze:done"},
+                                {1000, 10100, 0, "watch trim fuse+thaw thaw:done", .ask = HR_ASK_RESUME},
+                                {100, 10200, 100, "watch trim - -"}, {100, 10299, 100, "watch trim - -"},
+                                {2, 10301, 100, "held hold freeze freeze:done"}}},
                 {"the limit was raised",
                         .looks = {TO_HOLD, {1000, 6000, 0, "watch ok thaw thaw:done", .ask = HR_ASK_ROOM},
                                 {1000, 6000, 0, "watch ok - -"}}},
@@ -620,8 +636,17 @@ static void holds(void **state HR_UNUSED)
                                 {2, 9712, 100,
                                         "interrupt interrupt fuse+interrupt+thaw freeze:passed "
                                         "over,interrupt:asked,interrupt:started"}}},
-                {"no freezer: killed by level", .means = NO_FREEZE,
-                        .looks = {{1000, 9500, 100, NULL}, {1000, 9800, 100, "kill kill kill kill:started"}}},
+                {"no freezer: past the kill level it is interrupted first", .means = NO_FREEZE,
+                        .looks = {{1000, 9500, 100, NULL},
+                                {1000, 9800, 100,
+                                        "interrupt interrupt fuse+interrupt+thaw "
+                                        "freeze:passed over,interrupt:asked,interrupt:started"},
+                                {30000, 9900, 0, "terminate interrupt terminate+thaw terminate:started"},
+                                {30000, 9900, 0, "kill kill kill kill:started"}}},
+                {"no freezer, interrupt switched off: killed by level", .means = NO_FREEZE,
+                        .keys = "interrupt=off",
+                        .looks = {{1000, 9500, 100, NULL},
+                                {1000, 9800, 100, "kill kill kill freeze:passed over,kill:started"}}},
                 {"no freezer: not killed while it rests", .means = NO_FREEZE,
                         .looks = {{1000, 9500, 100, NULL}, {1000, 9600, 0, NULL},
                                 {1000, 9600, 0, "watch trim - -"}}},
@@ -1156,18 +1181,82 @@ static void saves_held(void **state HR_UNUSED)
         WALK(rows);
 }
 
+static void writes_ahead(void **state HR_UNUSED)
+{
+#define AHEAD .means = BY_CRIU, .keys = "criu_predump=yes"
+        static const struct life rows[] = {
+                {"not unless it is asked for", .means = BY_CRIU,
+                        .looks = {{1000, 8000, 10, "watch trim trim notice:done,trim:started"},
+                                {1000, 8001, 10, "watch trim - trim:done", TRIMMED},
+                                {1000, 8002, 10, "watch trim - -"}}},
+                {"after the trim, once, and the dump uses it up", AHEAD,
+                        .looks = {{1000, 8000, 10, "watch trim trim notice:done,trim:started"},
+                                {1000, 8001, 10, "watch trim - -", BUSY},
+                                {1000, 8002, 10, "watch trim predump trim:done,predump:started", TRIMMED},
+                                {1000, 8003, 10, "watch trim - -", .predump = HR_SAVE_RUNNING},
+                                {1000, 8004, 10, "watch trim - predump:done", .predump = HR_SAVE_PROVEN},
+                                {1000, 9000, 10, "watch trim - checkpoint:passed over"},
+                                {HOUR_, 9001, 10, "watch trim - -"}, {1000, 9700, 10, NULL},
+                                {100, 9712, 10, "held hold freeze freeze:done"},
+                                {10, 9712, 0, "held hold save checkpoint:started"},
+                                {1000, 9712, 0, "held hold - checkpoint:proven", .save = HR_SAVE_PROVEN},
+                                {1000, 7000, 0, "held hold - -"},
+                                {2000, 7000, 0, "watch notice thaw thaw:done"}}},
+                {"one that was given room", AHEAD,
+                        .looks = {{1000, 8000, 10, NULL}, {1000, 8001, 10, NULL, TRIMMED},
+                                {1000, 8004, 10, "watch trim - predump:done", .predump = HR_SAVE_PROVEN},
+                                {1000, 4000, 0, "watch trim - -"},
+                                {11000, 4000, 0, "watch ok forget watch:done,predump:removed"},
+                                {1000, 4000, 0, "watch ok - -"}}},
+                {"not before it is written", AHEAD,
+                        .looks = {{1000, 8000, 10, NULL}, {1000, 8001, 10, NULL, TRIMMED},
+                                {1000, 4000, 0, "watch trim - -", .predump = HR_SAVE_RUNNING},
+                                {11000, 4000, 0, "watch ok - watch:done", .predump = HR_SAVE_RUNNING},
+                                {1000, 4000, 0, "watch ok forget predump:done,predump:removed",
+                                        .predump = HR_SAVE_PROVEN}}},
+                {"one that failed costs nothing", AHEAD,
+                        .looks = {{1000, 8000, 10, NULL}, {1000, 8001, 10, NULL, TRIMMED},
+                                {1000, 8002, 10, "watch trim - predump:failed", .predump = HR_SAVE_FAILED},
+                                {1000, 8003, 10, "watch trim - -"}, {1000, 9700, 10, NULL},
+                                {100, 9712, 10, "held hold freeze freeze:done"},
+                                {10, 9712, 0, "held hold save checkpoint:started"}}},
+                {"too late for it", AHEAD,
+                        .looks = {{1000, 8000, 500, NULL},
+                                {100, 8002, 500, "watch trim - trim:done", TRIMMED},
+                                {100, 9004, 500, "watch trim - checkpoint:passed over,predump:passed over"},
+                                {100, 9005, 10, "watch trim - -"}}},
+                {"it only seemed to be too late", AHEAD,
+                        .looks = {{1000, 8000, 500, NULL},
+                                {100, 8002, 500, "watch trim - trim:done", TRIMMED},
+                                {100, 8003, 10, "watch trim predump predump:started"}}},
+                {"nothing to be trimmed", .means = BY_CRIU | NO_TRIM, .keys = "criu_predump=yes",
+                        .looks = {{1000, 8000, 10,
+                                "watch trim predump notice:done,trim:passed over,predump:started"}}},
+                {"a kernel that can't", .means = BY_CRIU | NO_TRIM | UNTRACKED, .keys = "criu_predump=yes",
+                        .looks = {{1000, 8000, 10,
+                                          "watch trim - notice:done,trim:passed over,predump:passed over"},
+                                {1000, 8000, 10, "watch trim - -"}}},
+                {"with another method it is nothing", .means = CAN_SAVE | NO_TRIM, .keys = "criu_predump=yes",
+                        .looks = {{1000, 8000, 10, "watch trim - notice:done,trim:passed over"}}},
+                {"nor where it is not saved", .means = BY_CRIU | NO_TRIM,
+                        .keys = "criu_predump=yes checkpoint=off",
+                        .looks = {{1000, 8000, 10, "watch trim - notice:done,trim:passed over"}}},
+        };
+        WALK(rows);
+}
+
 static void random_lives(void **state HR_UNUSED)
 {
         static const char *const keys[] = {"", "", "interrupt=off", "kill=off", "interrupt=off kill=off",
                 "hold=off", "hold_timeout=0", "notice=off trim=off", "checkpoint=off", "grace=0",
-                "elastic=yes", "fuse=no", "margin=0%"};
+                "elastic=yes", "fuse=no", "margin=0%", "criu_predump=yes", "criu_predump=yes hold_timeout=0"};
         static const char *const policies[] = {"default", "default", "batch", "observe"};
         struct test_random r = test_random_new("random_lives");
 
         for (int life = 0; life < 400; life++) {
                 char name[80];
                 struct job j;
-                unsigned means = (unsigned)below(&r, 1 << 7) & (unsigned)test_random_next(&r);
+                unsigned means = (unsigned)below(&r, 1 << 10) & (unsigned)test_random_next(&r);
                 const char *policy = policies[below(&r, ELEMENTSOF(policies))],
                            *key = keys[below(&r, ELEMENTSOF(keys))];
                 uint64_t most_usec = 0;
@@ -1196,6 +1285,7 @@ static void random_lives(void **state HR_UNUSED)
                                 l.host_pace = below(&r, 2000);
                                 l.save = below(&r, 4) ? HR_SAVE_RUNNING
                                                       : (enum hr_save)below(&r, HR_SAVE_FAILED + 1);
+                                l.predump = (enum hr_save)below(&r, HR_SAVE_FAILED + 1);
                                 if (!(j.policy.observe) && below(&r, 12) == 0)
                                         l.ask = (enum hr_ask)below(&r, HR_ASK_KILL);
                         }
@@ -1230,6 +1320,7 @@ int main(void)
                 cmocka_unit_test(leaves),
                 cmocka_unit_test(saves),
                 cmocka_unit_test(saves_held),
+                cmocka_unit_test(writes_ahead),
                 cmocka_unit_test(holds),
                 cmocka_unit_test(elastic),
                 cmocka_unit_test(ends),

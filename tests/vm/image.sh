@@ -29,6 +29,7 @@ host_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 packages=(
 	systemd systemd-sysv dbus dbus-user-session libpam-systemd udev linux-image-cloud-amd64
 	python3 python3-numpy criu procps util-linux strace
+	prometheus prometheus-node-exporter
 	"$cgroup_library" libinih1 libsqlite3-0
 )
 # A program built here runs in a guest of the same suite only; in another it is built in the guest.

@@ -29,12 +29,16 @@ _STACK_BYTES = 1 << 20
 _FAULTS = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
 _NOTHING = (-1, 0, 0)
 _WORDS = ("trim", "why", "checkpoint")  # what hello names, where there is an answer
+_MEMORY_ERROR = "memory-error"  # what hello names as well: it is said where it comes to that
+_NOWHERE = b"memory-error 0 -\n"  # made before memory is short
+_LAST_WORD_SECONDS = 1.0
 
 
 # The helper thread, its connection, and what it answers to each word.
 class Hook:
     def __init__(self) -> None:
         self.watch: Optional[str] = None  # the daemon's socket; None: stay idle
+        self.helps = True  # there is to be a helper
         self.begun = False  # watch was set once: the fork and exit handlers are there
         self.generation = 0  # changes in a forked child, so that nothing begun before the fork answers in it
         self.helper = self.helper_tid = 0  # ident of the helper thread; the kernel's number of it
@@ -55,14 +59,27 @@ class Hook:
 
     # ---- life ----
 
-    # Serves the daemon at the socket `watch` from now on.
-    def begin(self, watch: str) -> None:
-        self.watch = watch
+    # Serves the daemon at the socket `watch` from now on; without a helper it only hears of the end.
+    def begin(self, watch: str, helps: bool) -> None:
+        self.watch, self.helps = watch, helps
         if not self.begun:
             self.begun = True
-            os.register_at_fork(before=self.before_fork, after_in_parent=self.after_fork, after_in_child=self.reborn)
-            atexit.register(self.retire)
-        self.start()
+            if helps:
+                os.register_at_fork(
+                    before=self.before_fork, after_in_parent=self.after_fork, after_in_child=self.reborn
+                )
+            atexit.register(self.leave)
+        if helps:
+            self.start()
+
+    # At exit. Registered before all that the script registers, it is called after that.
+    def leave(self) -> None:
+        try:
+            if self.watch is not None and ended_by_memory_error():
+                self.tell_memory_error()
+        except Exception:  # also MemoryError: the daemon hears nothing, and the script ends as it would
+            pass
+        self.retire()
 
     # For good: at exit, or when another copy of this module takes over. A thread that woke up while the interpreter is taken
     # apart could crash it (seen with 3.11), so the helper ends before.
@@ -72,7 +89,7 @@ class Hook:
         if self.pausing.locked():
             self.pausing.release()
         self.use(lambda connection: connection.shutdown(2))  # closed alone, it would stay open in the helper's poll
-        if self.helper != _thread.get_ident() and self.running.acquire(timeout=_QUIET_SECONDS):
+        if self.helps and self.helper != _thread.get_ident() and self.running.acquire(timeout=_QUIET_SECONDS):
             self.running.release()
             until = time.monotonic() + _QUIET_SECONDS
             try:
@@ -102,7 +119,7 @@ class Hook:
         self.drop_connection()
         watch, generation = self.watch, self.generation + 1
         self.__init__()  # type: ignore[misc]
-        self.watch, self.begun, self.generation = watch, True, generation
+        self.watch, self.begun, self.generation = watch, True, generation  # there was a helper, or we were not called
         self.start()
 
     def start(self) -> None:
@@ -231,8 +248,29 @@ class Hook:
     # What this process answers. A later hello replaces the former.
     def hello(self) -> None:
         self.send(
-            " ".join(["hello", "headroom/1"] + [word for word in _WORDS if word in self.answers]), self.generation
+            " ".join(["hello", "headroom/1"] + [word for word in _WORDS if word in self.answers] + [_MEMORY_ERROR]),
+            self.generation,
         )
+
+    # Over the connection that there is; a process that never had one waits until the daemon has looked whose it is.
+    def tell_memory_error(self) -> None:
+        import _socket
+
+        try:
+            line = b"memory-error %d %s\n" % place_of_error()
+        except Exception:
+            line = _NOWHERE
+        if self.is_ours(self.connection):
+            self.use(lambda connection: connection.send(line, 0x4000))  # MSG_NOSIGNAL
+            return
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_LAST_WORD_SECONDS)
+            connection.connect(str(self.watch))
+            connection.send(b"hello headroom/1\n" + line, 0x4000)
+            connection.recv(LINE_BYTES)
+        finally:
+            connection.close()
 
     # ---- answers, in the helper thread ----
 
@@ -258,6 +296,27 @@ class Hook:
             lines = ["spare -1 -1"]
         for line in lines:
             self.send(line, generation)
+
+
+# The interpreter keeps what it ends by before it calls sys.excepthook: whatever a script has put there, nothing is chained
+# to it, and its traceback and status stay its own. At a prompt an error ends nothing, nor does one of a thread.
+def ended_by_memory_error() -> bool:
+    kind = getattr(sys, "last_type", None)
+    return isinstance(kind, type) and issubclass(kind, MemoryError) and not hasattr(sys, "ps1")
+
+
+# (line, file) of the innermost call that is the script's own, not a library's.
+def place_of_error() -> "Tuple[int, bytes]":
+    standard = os.path.dirname(os.__file__) + os.sep
+    line, file = 0, ""
+    trace = getattr(sys, "last_traceback", None)
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not ("-packages" in name or name.startswith((standard, "<frozen"))):
+            line, file = trace.tb_lineno, name
+        trace = trace.tb_next
+    encoded = percent_encoded(os.fsencode(file)).encode()
+    return (line, encoded) if 0 < len(encoded) < 3000 else (0, b"-")
 
 
 def resident_bytes() -> int:
@@ -346,10 +405,10 @@ def begin() -> None:
     former = sys.modules.get("_headroom._hook")  # the copy that the hook for unmodified scripts has started
     if former is sys.modules[__name__]:
         former = None
-    if may_be_socket(watch) and not has_debug_allocator() and (former is not None or is_main_interpreter()):
+    if may_be_socket(watch) and (former is not None or is_main_interpreter()):
         if former is not None:
             former.hook.retire()
-        hook.begin(str(watch))
+        hook.begin(str(watch), not has_debug_allocator())
 
 
 hook = Hook()

@@ -2,7 +2,9 @@
 # Goal: a job that can't save itself is held at its limit, saved by CRIU, ended, and goes on from its image with
 # more room to the right result: numpy, several processes, files. What CRIU can't take is left as it was, with the
 # reason; half an image, a full disk, a file that was exchanged and a job that still lives are told apart from a
-# job that was saved. CRIU_RUNS (in the environment of check.sh, or 2) says how often each kind is run.
+# job that was saved. An image can be gone on from again and again. With criu_predump the dump of the held job
+# writes what has changed since trim. CRIU_RUNS (in the environment of check.sh, or 2) says how often each kind is
+# run.
 need_headroom
 runs=$(cat /payload/criu-runs 2>/dev/null || echo 2)
 kills=$(oom_kills)
@@ -12,6 +14,12 @@ cat >/etc/headroom/headroom.conf.d/vm-criu.conf <<'C'
 checkpoint_method = criu
 hold_timeout = 0
 criu_free = 64M
+
+[policy ahead]
+checkpoint_method = criu
+hold_timeout = 0
+criu_free = 64M
+criu_predump = yes
 
 [policy keep]
 checkpoint_method = criu
@@ -30,10 +38,10 @@ C
 systemctl reload headroomd
 images=/var/lib/headroom/images
 
-# start KIND NAME POLICY LIMIT TO: in the background, from a login of ana.
+# start KIND NAME POLICY LIMIT TO [OPTION...]: in the background, from a login of ana.
 start() {
 	in_background "$2" as_login ana headroom run --name "$2" --limit "$4" --policy "$3" -- \
-		python3 $jobs/restored.py --kind "$1" --to "$5" --pause "${pause:-0.1}" --state "$work/$2"
+		python3 $jobs/restored.py --kind "$1" --to "$5" --pause "${pause:-0.1}" --state "$work/$2" "${@:6}"
 }
 # told ACTION OUTCOME ID: an event that says so.
 told() {
@@ -64,7 +72,7 @@ for run in $(seq "$runs"); do
 		[ "$status" = 137 ] || not_ok "$name is ended" "status $status"
 		said=$(as_login ana headroom resume "$id" --limit 300M 2>&1) || {
 			not_ok "$name goes on" "$said"
-			tail -n 25 "$images/$id/img/restore.log" | cut -c1-200 | sed 's/^/# /'
+			{ tail -n 25 "$images/$id/img/restore.log" 2>&1 || true; } | cut -c1-200 | sed 's/^/# /'
 			continue
 		}
 		[ -z "$first" ] || continue
@@ -90,6 +98,74 @@ done
 pause=0.1
 is "restored jobs end with the right result" "$right" "$wanted"
 is "the kernel's killer had nothing to do" $(($(oom_kills) - kills)) 0
+
+# --- again and again, from the same images, at the same time ---------------------------------------------------
+right=0
+is "a file that the first went on to write is told of, with what to type" \
+	"$(as_login ana headroom resume "${ids[files1]}" --limit 300M 2>&1)" "*was changed since*truncate -s * $work/files1.log*"
+size=$(awk '$1 == "len" && /files1.log$/ { print $3 }' "$images/${ids[files1]}/files")
+for run in $(seq "$runs"); do
+	truncate -s "$size" "$work/files1.log"
+	for kind in "${kinds[@]}"; do
+		rm -f "$work/${kind}1"
+		in_background "again-$kind" as_login ana headroom resume "${ids[${kind}1]}" --limit 300M
+	done
+	for kind in "${kinds[@]}"; do
+		if [ "$(end_of "again-$kind")" != 0 ]; then
+			not_ok "$kind again, $run" "$(cat "$work/again-$kind.err")"
+			{ tail -n 25 "$images/${ids[${kind}1]}/img/restore.log" 2>&1 || true; } | cut -c1-200 | sed 's/^/# /'
+		elif wait_for 120 test -e "$work/${kind}1" && [ "$(cat "$work/${kind}1")" = right ]; then
+			right=$((right + 1))
+		fi
+	done
+done
+is "an image serves again, whenever what went on from it has ended" "$right" $((runs * ${#kinds[@]}))
+
+# --- memory that is written ahead ---------------------------------------------------------------------------------
+right=0 wanted=0
+for run in $(seq $(((runs + 3) / 4))); do
+	for kind in "${kinds[@]}"; do
+		name=ahead-$kind$run wanted=$((wanted + 1))
+		pause=0.6 start "$kind" "$name" ahead 200M 150 --at-once 60
+		wait_for 60 known "$name"
+		ids[$name]=$(field "$name" job)
+	done
+	for kind in "${kinds[@]}"; do
+		name=ahead-$kind$run id=${ids[ahead-$kind$run]}
+		[ "$(end_of "$name")" = 137 ] || not_ok "$name is ended" "$(cat "$work/$name.err")"
+		check "$name: memory is written ahead" told predump "done" "$id"
+		[ -e "$images/$id/img/parent" ] || not_ok "$name: the dump knows of it" "$(ls "$images/$id/img" | tr '\n' ' ')"
+		said=$(as_login ana headroom resume "$id" --limit 400M --rm 2>&1) || not_ok "$name goes on" "$said"
+	done
+	for kind in "${kinds[@]}"; do
+		name=ahead-$kind$run
+		wait_for 120 test -e "$work/$name" || true
+		got=$(cat "$work/$name" 2>/dev/null || echo nothing)
+		if [ "$got" = right ]; then right=$((right + 1)); else not_ok "$name" "$got"; fi
+	done
+done
+is "restored from both they end with the right result" "$right" "$wanted"
+declare -A pages
+for policy in save ahead; do # side by side, a job that has much and changes little
+	name=big-$policy
+	pause=0.6 start numpy "$name" $policy 400M 250 --at-once 200
+	wait_for 60 known "$name"
+	id=$(field "$name" job)
+	end_of "$name" >/dev/null
+	pages[$policy]=$(cat "$images/$id"/img/pages-*.img | wc -c)
+	echo "# $policy: $(told predump "done" "$id" | cut -d ';' -f 1)"
+	echo "# $policy: the dump wrote $((pages[$policy] >> 10)) KiB of pages: $(told checkpoint proven "$id" | cut -d ';' -f 1)"
+	as_login ana headroom resume "$id" --limit 600M --rm
+	wait_for 120 test -e "$work/$name" || true
+	is "$name ends rightly" "$(cat "$work/$name")" right
+done
+check "the dump wrote less than a quarter" [ $((pages[ahead] * 4)) -lt "${pages[save]}" ]
+pause=0.6 start numpy vain ahead 150M 50 --at-once 60
+wait_for 60 known vain
+id=$(field vain job)
+check "one that ends by itself is written ahead as well" wait_for 60 told predump "done" "$id"
+is "it ends" "$(end_of vain) $(cat "$work/vain")" '0 right'
+check "and leaves nothing" wait_for 10 sh -c "! ls -A $images | grep pre"
 
 # --- who may do what --------------------------------------------------------------------------------------
 is "images are root's alone" "$(stat -c '%U %a' $images $images/"$first" $images/"$first"/img)" $'root 700\nroot 700\nroot 700'
