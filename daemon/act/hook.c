@@ -67,8 +67,8 @@ static void fill_environment(
 }
 
 /*
- * The client that was built or installed with this program: beside it, or in bin/ beside its sbin/, which may be
- * another prefix than it was built with (`make`, then `make install prefix=/usr`).
+ * The client that was built or installed with this program: beside it, or in bin/ beside its sbin/, which may
+ * be another prefix than it was built with (`make`, then `make install prefix=/usr`).
  */
 static const char *find_client(char *buf, size_t size)
 {

@@ -303,6 +303,7 @@ past_level() {
 		: >"$D/go"
 		wait_for 60 stopped_or_gone "$unified$control"
 		cat "$memory$group/$usage_file" >"$D/used" 2>/dev/null
+		wait_for 5 frozen_took "$1" && frozen_took "$1" >>"$D/frozen"
 	fi
 	sleep 0.5 # one that met its limit is ended by now
 	if is_frozen "$unified$control"; then
@@ -312,6 +313,12 @@ past_level() {
 	else
 		echo lost
 	fi
+}
+# JOB: the microseconds from the look that decided it until it stood still
+frozen_took() {
+	headroom events "$1" --json | $python -c 'import json, sys
+took = [e["took_microseconds"] for e in json.load(sys.stdin) if e["action"] == "frozen"]
+print(took[-1]) if took else sys.exit(1)'
 }
 is_frozen() { grep -q 'frozen 1' "$1/cgroup.events" 2>/dev/null; }
 stopped_or_gone() { ! grep -q 'populated 1' "$1/cgroup.events" 2>/dev/null || is_frozen "$1"; }
@@ -332,7 +339,7 @@ brake() {
 	fi
 	say "a job at full speed is braked, $runs times by headroomd and $runs times by a bare loop"
 	start_daemon ''
-	: >"$D/ours" && : >"$D/bare" && : >"$D/loops"
+	: >"$D/ours" && : >"$D/bare" && : >"$D/loops" && : >"$D/frozen"
 	for i in $(seq "$runs"); do
 		if ! past_level "o$i" default >>"$D/ours" || ! past_level "b$i" observe >>"$D/bare"; then
 			left_out "$what" "no cgroup that can be frozen here: $(tail -n 1 "$D/errors")"
@@ -342,6 +349,10 @@ brake() {
 	done
 	row "$what" "$(verdict "$D/ours")" "1 % of the limit" "the median; limit $limit MiB, hold at 97 %"
 	row "  a loop without a pause" "$(verdict "$D/bare")" "" "tests/bench/brake USAGE_FILE CONTROL_DIRECTORY LEVEL_BYTES"
+	row "  from wake-up to frozen, against the loop's" "$(awk -v ours="$(middle "$D/frozen")" -v nsec="$(middle "$D/loops" 2)" \
+		'BEGIN { if (ours == "" || nsec == "") print "not to be told"
+			else printf "%.2f times (%.1f ms, %.1f ms)", ours * 1000 / nsec, ours / 1e3, nsec / 1e6 }')" "3 times" \
+		"headroom events JOB --json: took_microseconds; the loop from the read that saw the level"
 	# Both by the same ruler: how far the job came, at the pace that the loop saw.
 	row "  from the level to frozen, against the loop's" "$(awk -v ours="$(middle "$D/ours")" -v bare="$(middle "$D/bare")" \
 		-v nsec="$(middle "$D/loops" 2)" -v pace="$(middle "$D/loops" 3)" 'BEGIN {

@@ -405,7 +405,7 @@ static int method_record(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_err
         if (r >= 0)
                 r = sd_bus_message_new_method_return(m, &reply);
         if (r >= 0 && strcmp(member, "History") == 0) {
-                r = sd_bus_message_append(reply, "t", (uint64_t)0);
+                r = sd_bus_message_append(reply, "t", until > RECORD_END_USEC ? RECORD_END_USEC : 0);
                 if (r >= 0)
                         r = sd_bus_message_open_container(reply, 'a', HR_BUS_RECORD_STRUCT);
                 if (r >= 0 && until > RECORD_END_USEC)

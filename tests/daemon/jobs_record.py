@@ -56,9 +56,11 @@ def record_attached(s):
     """Of a job that nobody started with `run` the command is told as it can be typed, each word of it whole."""
     s.daemon()
     job = s.popen(["sh", "-c", "sleep 1.5; true # $HOME", "it's"])
+    wait_until("it runs as its user", lambda: "sleep 1.5" in read_text(f"/proc/{job.pid}/cmdline").split("\0")[2][:9])
     s.must("attach", str(job.pid), "--name", "found")
     job.wait()
-    story = told(s, "found", outcome="ended")
+    story = told(s, "found")
+    check("how it ended is told where that was to be seen", story["outcome"] in ("ended", "finished"), story)
     same("its command", story["command"], "sh -c 'sleep 1.5; true # $HOME' 'it'\"'\"'s'")
     check("what to type", f"-- {story['command']}\n" in s.must("why", "found"), s.must("why", "found"))
 
