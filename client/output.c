@@ -433,7 +433,8 @@ static size_t measure(struct columns *c, size_t count)
 /* Blanks that are due before the next text of a line, if one comes. */
 static void pad_to(size_t *due, size_t more)
 {
-        printf("%*s", (int)(*due + more), "");
+        for (more += *due; more > 0; more--)
+                putchar(' ');
         *due = 0;
 }
 

@@ -110,8 +110,6 @@ static size_t columns_of(const char *s, size_t n)
         wchar_t c = n > 0 ? (unsigned char)*s & lead[n] : '?';
         int columns;
 
-        if (*s >= ' ' && *s <= '~')
-                return 1; /* most are: a table of 10000 rows asks a million times */
         for (size_t i = 1; i < n; i++)
                 c = c << 6 | (s[i] & 0x3f);
         columns = wcwidth(c);
@@ -128,8 +126,17 @@ size_t hr_text_width(const char *text)
 {
         size_t width = 0;
 
-        for (; *text; text += step(text))
-                width += columns_of(text, character(text));
+        while (*text) {
+                size_t n = 1;
+
+                if (*text >= ' ' && *text <= '~') { /* most are: a table of 10000 rows asks for a million */
+                        width++;
+                } else {
+                        n = character(text);
+                        width += columns_of(text, n);
+                }
+                text += MAX(n, 1U);
+        }
         return width;
 }
 

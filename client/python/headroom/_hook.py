@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Handle = Tuple[int, int, int]
 else:
     import _signal  # signal itself imports enum, 600 KiB more
+    import _socket  # here, in the main thread: in the helper's own heap it takes 20 KiB more
 
 LINE_BYTES = 4096  # longest line of the protocol, with its end
 _SETTLE_SECONDS = 0.2  # chosen, not tuned: a process that ends sooner never bothers the daemon
@@ -204,8 +205,6 @@ class Hook:
                 self.retry_seconds = min(2 * self.retry_seconds, _RETRY_SECONDS[1])
 
     def connect(self) -> None:
-        import _socket
-
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             connection.settimeout(0.0)
@@ -233,8 +232,6 @@ class Hook:
 
     # Calls operation with the connection as a socket. Its errors are for the helper to find, when it next reads.
     def use(self, operation: "Callable[[_socket.socket], Any]") -> None:
-        import _socket
-
         if self.is_ours(self.connection):
             connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, self.connection[0])
             try:
@@ -254,8 +251,6 @@ class Hook:
 
     # Over the connection that there is; a process that never had one waits until the daemon has looked whose it is.
     def tell_memory_error(self) -> None:
-        import _socket
-
         try:
             line = b"memory-error %d %s\n" % place_of_error()
         except Exception:
