@@ -15,9 +15,11 @@ restart() {
 	systemctl restart headroomd
 	wait_for 60 service_answers
 }
+# shellcheck disable=SC2053 # a pattern, on purpose
+fits() { [[ $(row "$1") == $2 ]]; }
 # become TEXT ITEM WANTED: some rows need a moment after a start.
 become() {
-	wait_for 30 eval '[[ $(row "$2") == '"$3"' ]]' || true
+	wait_for 30 fits "$2" "$3" || true
 	is "$1" "$(row "$2")" "$3"
 }
 
@@ -43,7 +45,7 @@ for who in root ana; do
 done
 is "in words" "$(as_login ana headroom drill)" '*saved: it was held*before it was stopped*past the level of the hold*ms after the decision*no OOM kill*'
 kills=$(oom_kills) status=0
-headroom drill --policy observe >"$work/drill-lost" || status=$?
+as_login ana headroom drill --policy observe >"$work/drill-lost" || status=$?
 is "a policy that only observes: lost" "$status" 1
 is "and what to mend" "$(cat "$work/drill-lost")" '*NOT SAVED: the kernel*its OOM killer struck*policy observe only observes*'
 is "the kernel killed the drill's job alone" "$(($(oom_kills) - kills))" 1
