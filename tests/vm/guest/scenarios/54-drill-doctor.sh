@@ -78,8 +78,10 @@ OOMScoreAdjust=0
 Nice=0
 CapabilityBoundingSet=~CAP_SYS_RESOURCE CAP_SYS_NICE CAP_IPC_LOCK
 END
-criu=$(command -v criu)
+criu=$(command -v criu) policy=/usr/share/dbus-1/system.d/org.headroom.Headroom1.conf
 mv "$criu" "$criu.away"
+mv $policy $policy.away
+systemctl reload dbus
 restart
 is "without guard" "$(row pressure)" 'absent | the host is not guarded | guard = yes*'
 become "without criu" criu "absent |*without it: *| optional: apt-get install criu"
@@ -88,9 +90,9 @@ is "without CAP_SYS_RESOURCE" "$(row fuse)" 'warning | no right*without it: * | 
 is "without CAP_SYS_NICE" "$(row realtime)" 'warning | no real-time priority; without it: * | CAP_SYS_NICE*'
 is "without MEMLOCK" "$(row mlock)" "warning | memory can't be locked; without it: * | LimitMEMLOCK=64M*"
 is "without its score" "$(row oom_score_adj)" 'warning | 0; without less: * | OOMScoreAdjust=-900*'
-systemctl stop dbus.socket dbus.service
-is "without dbus" "$(row bus)" 'absent | no system bus (*; without it: * | *'
-systemctl start dbus.socket dbus.service
+is "without its place on the bus" "$(row bus)" 'warning | the system bus does not have *; without it: * | make install *reload dbus'
+mv $policy.away $policy
+systemctl reload dbus
 mv "$criu.away" "$criu"
 rm -r /run/systemd/system/headroomd.service.d /etc/headroom/headroom.conf.d/vm-poor.conf
 restart
