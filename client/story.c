@@ -118,7 +118,8 @@ static void explain_sense(const struct hr_call_story *s, char *buf, size_t size)
                         "only one that used memory.");
         else if (is(s, "signal") && r->signal == 9 && strcmp(r->kind, "process") == 0)
                 snprintf(buf, size,
-                        "Headroom did not send it, and no kill for want of memory was counted in the cgroup that "
+                        "Headroom did not send it, and no kill for want of memory was counted in the cgroup "
+                        "that "
                         "the process tree was in, if that could be looked at: the kernel's log knows.");
         else if (is(s, "signal"))
                 snprintf(buf, size,
