@@ -12,10 +12,13 @@ row = json.load(sys.stdin)[0]
 print(*(row[key] if isinstance(row[key], str) else json.dumps(row[key]) for key in sys.argv[1:]))' "${@:2}" 2>/dev/null || true
 }
 
+# shellcheck disable=SC2053 # a pattern, on purpose
+ends_as() { [[ $(told "$1" outcome exit_status signal) == $2 ]]; }
+
 # is_told TEXT JOB OUTCOME STATUS SIGNAL SENTENCE: what its record says, and the first lines that a person reads.
 is_told() {
 	local text=$1 job=$2 wanted="$3 $4 $5" said
-	wait_for 60 eval '[ "$(told "$job" outcome exit_status signal)" = "$wanted" ]' || true
+	wait_for 60 ends_as "$job" "$wanted" || true
 	is "$text" "$(told "$job" outcome exit_status signal)" "$wanted"
 	said=$(headroom why "$job" 2>&1) || true
 	is "$text, in words" "$(head -n 4 <<<"$said")" "$6"
