@@ -100,6 +100,16 @@ for policy in save ahead; do # side by side, a job that has much and changes lit
 	is "$name ends rightly" "$(cat "$work/$name")" right
 done
 check "the dump wrote less than three quarters" [ $((pages[ahead] * 4)) -lt $((pages[save] * 3)) ]
+pause=1 start processes turns ahead 200M 60 --at-once 100
+wait_for 60 known turns
+id=$(field turns job)
+check "another is being written ahead" wait_for 90 told predump started "$id"
+headroom hold turns >/dev/null
+check "a hold that comes meanwhile takes its turn" wait_for 30 held turns
+headroom checkpoint turns >/dev/null
+check "and the dump waits for both" wait_for 60 told checkpoint proven "$id"
+headroom resume turns --limit 400M >/dev/null
+is "it goes on to its end" "$(end_of turns) $(cat "$work/turns")" '0 right'
 pause=1 start numpy vain ahead 150M 50 --at-once 60
 wait_for 60 known vain
 id=$(field vain job)
