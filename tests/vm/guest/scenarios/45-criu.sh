@@ -93,7 +93,7 @@ for policy in save ahead; do # side by side, a job that has much and changes lit
 	id=$(field "$name" job)
 	end_of "$name" >/dev/null
 	pages[$policy]=$(cat "$images/$id"/img/pages-*.img | wc -c)
-	echo "# $policy: $(told predump "done" "$id" | cut -d ';' -f 1)"
+	[ $policy = save ] || echo "# $policy: $(told predump "done" "$id" | cut -d ';' -f 1)"
 	echo "# $policy: the dump wrote $((pages[$policy] >> 10)) KiB of pages: $(told checkpoint proven "$id" | cut -d ';' -f 1)"
 	as_login ana headroom resume "$id" --limit 500M --rm
 	wait_for 120 test -e "$work/$name" || true
