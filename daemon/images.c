@@ -167,10 +167,8 @@ void hr_images_looked(struct hr_manager *m, struct hr_job *job, const struct hr_
 {
         const char *now = a->result == 0 ? "" : a->text;
 
-        if (a->result != 0 && a->result != -EOPNOTSUPP) { /* not now: it is looked at once more in any case */
-                job->criu_look_usec = 0;
-                return;
-        }
+        if (a->result != 0 && a->result != -EOPNOTSUPP)
+                return; /* it is looked at once more in any case */
         if (strncmp(job->criu_refusal, now, sizeof(job->criu_refusal) - 1) == 0)
                 return;
         snprintf(job->criu_refusal, sizeof(job->criu_refusal), "%s", now);

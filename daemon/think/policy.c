@@ -592,8 +592,9 @@ static bool lets_it_trim(struct step *s)
         return true;
 }
 
-#define PREDUMP_LEFT_USEC \
-        (5 * HR_USEC_PER_SEC) /* CRIU takes a moment to start, and a disk its time; chosen */
+/* CRIU takes a moment to start; what it has not written by the hold, the dump waits for. Chosen, not tuned.
+ */
+#define PREDUMP_LEFT_USEC (2 * HR_USEC_PER_SEC)
 
 /*
  * What it holds is written ahead while it runs, when what it could give back has been given back: the dump of

@@ -53,10 +53,72 @@ for row in json.load(sys.stdin):
 }
 check "criu is probed" wait_for 60 sh -c 'headroom doctor | grep -q "criu check says good"'
 
-# --- saved, ended, restored, finished -------------------------------------------------------------------
-right=0 wanted=0 first=
 kinds=(numpy processes files)
 declare -A ids
+
+# --- memory that is written ahead ---------------------------------------------------------------------------------
+right=0 wanted=0
+for run in $(seq $((runs < 4 ? 1 : 2))); do
+	for kind in "${kinds[@]}"; do
+		name=ahead-$kind$run wanted=$((wanted + 1))
+		pause=0.8 start "$kind" "$name" ahead 200M 150 --at-once 60
+		wait_for 60 known "$name"
+		ids[$name]=$(field "$name" job)
+	done
+	for kind in "${kinds[@]}"; do
+		name=ahead-$kind$run id=${ids[ahead-$kind$run]}
+		[ "$(end_of "$name")" = 137 ] || not_ok "$name is ended" "$(cat "$work/$name.err")"
+		check "$name: memory is written ahead" told predump "done" "$id"
+		headroom events --json | python3 -c '
+import json, sys
+for row in json.load(sys.stdin):
+    if row["job"] == sys.argv[1] and row["action"] == "predump":
+        print("#", row["outcome"], row["reason"])' "$id"
+		[ -e "$images/$id/img/parent" ] || not_ok "$name: the dump knows of it" "$(ls "$images/$id/img" | tr '\n' ' ')"
+		said=$(as_login ana headroom resume "$id" --limit 400M --rm 2>&1) || not_ok "$name goes on" "$said"
+	done
+	for kind in "${kinds[@]}"; do
+		name=ahead-$kind$run
+		wait_for 120 test -e "$work/$name" || true
+		got=$(cat "$work/$name" 2>/dev/null || echo nothing)
+		if [ "$got" = right ]; then right=$((right + 1)); else not_ok "$name" "$got"; fi
+	done
+done
+is "restored from both they end with the right result" "$right" "$wanted"
+declare -A pages
+for policy in save ahead; do # side by side, a job that has much and changes little
+	name=big-$policy
+	pause=0.6 start numpy "$name" $policy 300M 120 --at-once 200
+	wait_for 60 known "$name"
+	id=$(field "$name" job)
+	end_of "$name" >/dev/null
+	pages[$policy]=$(cat "$images/$id"/img/pages-*.img | wc -c)
+	[ $policy = save ] || echo "# $policy: $(told predump "done" "$id" | cut -d ';' -f 1)"
+	echo "# $policy: the dump wrote $((pages[$policy] >> 10)) KiB of pages: $(told checkpoint proven "$id" | cut -d ';' -f 1)"
+	as_login ana headroom resume "$id" --limit 500M --rm
+	wait_for 120 test -e "$work/$name" || true
+	is "$name ends rightly" "$(cat "$work/$name")" right
+done
+check "the dump wrote less than three quarters" [ $((pages[ahead] * 4)) -lt $((pages[save] * 3)) ]
+pause=1 start processes turns ahead 200M 60 --at-once 100
+wait_for 60 known turns
+id=$(field turns job)
+check "another is being written ahead" wait_for 90 told predump started "$id"
+headroom hold turns >/dev/null
+check "a hold that comes meanwhile takes its turn" wait_for 30 held turns
+headroom checkpoint turns >/dev/null
+check "and the dump waits for both" wait_for 60 told checkpoint proven "$id"
+headroom resume turns --limit 400M >/dev/null
+is "it goes on to its end" "$(end_of turns) $(cat "$work/turns")" '0 right'
+pause=1 start numpy vain ahead 150M 50 --at-once 60
+wait_for 60 known vain
+id=$(field vain job)
+check "one that ends by itself is written ahead as well" wait_for 60 told predump "done" "$id"
+is "it ends" "$(end_of vain) $(cat "$work/vain")" '0 right'
+check "and leaves nothing" wait_for 10 sh -c "! ls -A $images | grep pre"
+
+# --- saved, ended, restored, finished -------------------------------------------------------------------
+right=0 wanted=0 first=
 for run in $(seq "$runs"); do
 	pause=0.1
 	[ "$run" != 1 ] || pause=0.6 # what is restored first is looked at while it runs
@@ -120,52 +182,6 @@ for run in $(seq "$runs"); do
 	done
 done
 is "an image serves again, whenever what went on from it has ended" "$right" $((runs * ${#kinds[@]}))
-
-# --- memory that is written ahead ---------------------------------------------------------------------------------
-right=0 wanted=0
-for run in $(seq $(((runs + 3) / 4))); do
-	for kind in "${kinds[@]}"; do
-		name=ahead-$kind$run wanted=$((wanted + 1))
-		pause=0.6 start "$kind" "$name" ahead 200M 150 --at-once 60
-		wait_for 60 known "$name"
-		ids[$name]=$(field "$name" job)
-	done
-	for kind in "${kinds[@]}"; do
-		name=ahead-$kind$run id=${ids[ahead-$kind$run]}
-		[ "$(end_of "$name")" = 137 ] || not_ok "$name is ended" "$(cat "$work/$name.err")"
-		check "$name: memory is written ahead" told predump "done" "$id"
-		[ -e "$images/$id/img/parent" ] || not_ok "$name: the dump knows of it" "$(ls "$images/$id/img" | tr '\n' ' ')"
-		said=$(as_login ana headroom resume "$id" --limit 400M --rm 2>&1) || not_ok "$name goes on" "$said"
-	done
-	for kind in "${kinds[@]}"; do
-		name=ahead-$kind$run
-		wait_for 120 test -e "$work/$name" || true
-		got=$(cat "$work/$name" 2>/dev/null || echo nothing)
-		if [ "$got" = right ]; then right=$((right + 1)); else not_ok "$name" "$got"; fi
-	done
-done
-is "restored from both they end with the right result" "$right" "$wanted"
-declare -A pages
-for policy in save ahead; do # side by side, a job that has much and changes little
-	name=big-$policy
-	pause=0.6 start numpy "$name" $policy 400M 250 --at-once 200
-	wait_for 60 known "$name"
-	id=$(field "$name" job)
-	end_of "$name" >/dev/null
-	pages[$policy]=$(cat "$images/$id"/img/pages-*.img | wc -c)
-	echo "# $policy: $(told predump "done" "$id" | cut -d ';' -f 1)"
-	echo "# $policy: the dump wrote $((pages[$policy] >> 10)) KiB of pages: $(told checkpoint proven "$id" | cut -d ';' -f 1)"
-	as_login ana headroom resume "$id" --limit 600M --rm
-	wait_for 120 test -e "$work/$name" || true
-	is "$name ends rightly" "$(cat "$work/$name")" right
-done
-check "the dump wrote less than a quarter" [ $((pages[ahead] * 4)) -lt "${pages[save]}" ]
-pause=0.6 start numpy vain ahead 150M 50 --at-once 60
-wait_for 60 known vain
-id=$(field vain job)
-check "one that ends by itself is written ahead as well" wait_for 60 told predump "done" "$id"
-is "it ends" "$(end_of vain) $(cat "$work/vain")" '0 right'
-check "and leaves nothing" wait_for 10 sh -c "! ls -A $images | grep pre"
 
 # --- who may do what --------------------------------------------------------------------------------------
 is "images are root's alone" "$(stat -c '%U %a' $images $images/"$first" $images/"$first"/img)" $'root 700\nroot 700\nroot 700'
