@@ -764,12 +764,16 @@ int hr_takeable_open_outputs(FILE *files, int fds[HR_TAKEABLE_OUTPUTS_MAX],
                         known = strcmp(paths[i], line.path + 1) == 0;
                 if (known || (flags & O_ACCMODE) == O_RDONLY)
                         continue;
-                _close_ int fd = open(line.path, (int)(flags & (O_ACCMODE | O_APPEND)) | O_NOFOLLOW |
-                                                         O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-                snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-                r = fd < 0 ? -errno : identify(path, 0, &now);
-                if (r < 0 || !is_same(&now, &line.identity) || lseek(fd, 0, SEEK_END) < 0 ||
-                        fcntl(fd, F_SETFL, (int)(flags & O_APPEND)) < 0) {
+                /* Known before it is opened: of what another has put there, a device does something on open.
+                 */
+                _close_ int place = open(line.path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+                snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+                r = place < 0 ? -errno : identify(path, 0, &now);
+                _close_ int fd = -1;
+                if (r >= 0 && is_same(&now, &line.identity))
+                        fd = open(path,
+                                (int)(flags & (O_ACCMODE | O_APPEND)) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+                if (fd < 0 || lseek(fd, 0, SEEK_END) < 0 || fcntl(fd, F_SETFL, (int)(flags & O_APPEND)) < 0) {
                         snprintf(text, text_size, "%s is not the file that the job had open", line.name);
                         r = -ESTALE;
                         break;
