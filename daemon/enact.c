@@ -22,7 +22,6 @@
  * is queued and a fuse armed before the job runs again. What is set is recorded before it is set.
  */
 
-#define FUSE_RESERVE_LEAST_BYTES (4 * HR_MIB) /* a handler's own small allocations; chosen, not tuned */
 /* A freeze waits for the kernel's lock: 121 ms were seen (Linux 6.18, 40 busy processes on 2 processors). */
 #define STAND_BACK_USEC (300 * HR_USEC_PER_MSEC)
 #define FREEZE_AGAIN_USEC (60 * HR_USEC_PER_SEC) /* one that could not be frozen; chosen, not tuned */
@@ -287,15 +286,14 @@ static void act_fuse(
 {
         int binding = hr_account_binding(sample); /* where the room is least */
         const struct hr_candidate *c = &sample->candidates[MAX(binding, 0)];
-        uint64_t room = binding < 0 ? FUSE_RESERVE_LEAST_BYTES : hr_sub(c->limit_bytes, c->used_bytes);
+        uint64_t room = binding < 0 ? 0 : hr_sub(c->limit_bytes, c->used_bytes);
         uint64_t soft = HR_BYTES_NONE;
 
         bool again = job->armed.fused; /* what was there before the first fuse is what is set back */
         job->armed.fused = true;
         if (hr_job_arm(job) < 0)
                 return;
-        int r = hr_fuse_arm(t, MIN(MAX(room / 4, HR_MIB), MAX(room / 2, FUSE_RESERVE_LEAST_BYTES)),
-                job->policy->fuse == HR_FUSE_YES, &soft);
+        int r = hr_fuse_arm(t, hr_policy_fuse_reserve(room), job->policy->fuse == HR_FUSE_YES, &soft);
         if (r <= 0) {
                 char text[HR_REASON_MAX];
                 snprintf(text, sizeof(text), "no fuse: %s",

@@ -41,6 +41,7 @@
 #define HOST_FULL_PERMYRIAD 9000      /* below, its numbers stand there only for want of another limit */
 #define LAST_ROOM_BYTES (16 * HR_MIB) /* a 60 MiB job died in its traceback with 1.8 MiB left */
 #define LAST_ROOM_SHARE 50            /* 2 % of the limit where that is more; chosen, not tuned */
+#define FUSE_LEAST_BYTES HR_MIB       /* chosen, not tuned */
 #define NOISE_BYTES (64 * HR_KIB)     /* per-CPU charge batches of the kernel make usage jump by this much */
 
 struct step {
@@ -511,7 +512,9 @@ static void thaw_without_room(struct step *s, const char *why)
          * limit it gets room to end by itself, which its own answers to us don't use up. */
         const struct hr_candidate *c = s->binding;
         if (c && c->limit_bytes != HR_BYTES_NONE) {
-                uint64_t room = hr_sub(c->limit_bytes, c->used_bytes) / 2;
+                uint64_t left = hr_sub(c->limit_bytes, c->used_bytes), room = left / 2;
+                if (fuse) /* what the fuse leaves it, and half as much for what it had mapped before */
+                        room = MAX(room, hr_policy_fuse_reserve(left) / 2 * 3);
                 if (s->in->means.soft_limit && c->source == HR_SOURCE_OWN)
                         room = MAX(room, hr_policy_last_room(c->limit_bytes));
                 wall_of(s, c)->rehold_bytes = hr_add(c->used_bytes, room);
@@ -1178,6 +1181,11 @@ uint64_t hr_policy_next_threshold(
         if (wall->rehold_bytes > used_bytes)
                 next = MIN(next, wall->rehold_bytes);
         return next;
+}
+
+uint64_t hr_policy_fuse_reserve(uint64_t room_bytes)
+{
+        return MAX(room_bytes / 4, FUSE_LEAST_BYTES);
 }
 
 uint64_t hr_policy_last_room(uint64_t limit_bytes)

@@ -182,6 +182,9 @@ uint64_t hr_policy_extend_save(
 uint64_t hr_policy_next_threshold(
         const struct hr_policy *policy, const struct hr_wall *wall, const struct hr_candidate *c);
 
+/* What a job may still map under its fuse, of the room that is left: its handlers' own small allocations. */
+uint64_t hr_policy_fuse_reserve(uint64_t room_bytes);
+
 /* What a job needs to end by itself once it is out of room: a traceback, a handler that saves. */
 uint64_t hr_policy_last_room(uint64_t limit_bytes);
 
