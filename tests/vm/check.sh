@@ -35,7 +35,7 @@ chmod 755 "$payload" # the guest's users read it
 trap 'rm -rf "$payload"' EXIT
 cp -R "$here/guest/." "$payload"
 printf '%s\n' "$only" >"$payload/only"
-printf '%s\n' "${CRIU_RUNS:-2}" >"$payload/criu-runs" # 45-criu: how often each kind of job is saved and restored
+printf '%s\n' "${CRIU_RUNS:-1}" >"$payload/criu-runs" # 45-criu: how often each kind of job is saved and restored
 printf '%s\n' "${GROWING_RUNS:-4}" >"$payload/growing-runs" # 20-growing-job: how often at each pace
 if [ ! -f "$top/Makefile" ]; then
 	echo "vm: no Makefile: only what needs no headroom can run" >&2
