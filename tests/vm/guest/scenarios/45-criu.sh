@@ -3,7 +3,7 @@
 # more room to the right result: numpy, several processes, files. What CRIU can't take is left as it was, with the
 # reason; half an image, a full disk, a file that was exchanged and a job that still lives are told apart from a
 # job that was saved. An image can be gone on from again and again. With criu_predump the dump of the held job
-# writes what has changed since trim. CRIU_RUNS (in the environment of check.sh, or 2) says how often each kind is
+# writes what has changed since trim. CRIU_RUNS (in the environment of check.sh, or 1) says how often each kind is
 # run.
 need_headroom
 runs=$(cat /payload/criu-runs 2>/dev/null || echo 2)
