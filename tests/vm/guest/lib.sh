@@ -212,4 +212,5 @@ for row in json.load(sys.stdin): print(row["job"])'); do
 	[ ! -d /sys/fs/cgroup/user.slice/user-1000.slice ] ||
 		find /sys/fs/cgroup/user.slice/user-1000.slice -name cgroup.kill -exec sh -c 'echo 1 >"$1"' sh {} \;
 	rm -rf /etc/headroom/headroom.conf.d/vm-*.conf "$work/data"
+	! have_headroom || kill -HUP "$(service_pid)" # a rule that has gone is forgotten
 } >/dev/null 2>&1
