@@ -661,7 +661,7 @@ void hr_ladder_refresh(struct hr_manager *m, struct hr_job *job, uint64_t now_us
 /* ---- the end ---- */
 
 /* Whose limit was it? At its own the group's peak stands within a page or so of it. */
-static enum hr_cause find_cause(struct hr_manager *m, const struct hr_job *job, uint64_t kernel_peak_bytes)
+static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_bytes, uint64_t outer_kills)
 {
         uint64_t limit = job->own_limit_bytes, peak = job->peak_bytes;
 
@@ -676,11 +676,12 @@ static enum hr_cause find_cause(struct hr_manager *m, const struct hr_job *job, 
                 return HR_CAUSE_KILLED;
         if (job->state.interrupted)
                 return HR_CAUSE_INTERRUPTED;
-        return hr_shared_oom_kills(m, job) > 0 ? HR_CAUSE_BELOW : HR_CAUSE_UNKNOWN;
+        return outer_kills > 0 ? HR_CAUSE_BELOW : HR_CAUSE_UNKNOWN;
 }
 
 /* Its last event, with what its record needs. */
-static void send_end(struct hr_manager *m, struct hr_job *job, const char *outcome, const char *reason)
+static void send_end(struct hr_manager *m, struct hr_job *job, uint64_t outer_kills, const char *outcome,
+        const char *reason)
 {
         struct hr_event e;
 
@@ -689,7 +690,7 @@ static void send_end(struct hr_manager *m, struct hr_job *job, const char *outco
         e.kernel_peak_bytes = HR_BYTES_NONE;
         if (job->kind != HR_KIND_PROCESS)
                 (void)hr_group_read_peak(&job->group, &e.kernel_peak_bytes); /* gone: our own samples do */
-        e.cause = find_cause(m, job, e.kernel_peak_bytes);
+        e.cause = find_cause(job, e.kernel_peak_bytes, outer_kills);
         if (job->leader_pidfd >= 0) /* not known: its parent may tell, or its unit */
                 (void)hr_process_ending(
                         job->proc_path, job->leader_pidfd, job->card->leader, &e.exit_status, &e.exit_signal);
@@ -697,7 +698,7 @@ static void send_end(struct hr_manager *m, struct hr_job *job, const char *outco
 }
 
 static void describe_end(
-        struct hr_manager *m, const struct hr_job *job, char *buf, size_t size, const char **ret_outcome)
+        const struct hr_job *job, uint64_t outer_kills, char *buf, size_t size, const char **ret_outcome)
 {
         char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX];
         hr_units_format_bytes(used, job->peak_bytes);
@@ -717,7 +718,7 @@ static void describe_end(
                 *ret_outcome = "unseen";
                 snprintf(
                         buf, size, "ended while headroomd was down; peak at least %s, limit %s", used, limit);
-        } else if (hr_shared_oom_kills(m, job) > 0) {
+        } else if (outer_kills > 0) {
                 snprintf(buf, size,
                         "ended, not by Headroom; the kernel's OOM killer struck in its cgroup meanwhile; "
                         "peak %s, "
@@ -847,7 +848,8 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         else
                 job->oom_kills = MAX(job->oom_kills, job->wire.oom_kill_count);
         hr_ladder_count_oom_kills(m, job);
-        describe_end(m, job, reason, sizeof(reason), &outcome);
+        uint64_t outer_kills = hr_shared_oom_kills(m, job); /* of a tree: read once, for all that is told */
+        describe_end(job, outer_kills, reason, sizeof(reason), &outcome);
         job->armed.deadline_realtime_usec = 0;
         job->used_bytes = job->peak_bytes; /* of the end, the peak is what is worth telling */
         bool ended_by_us = job->state.interrupted || job->state.image;
@@ -855,7 +857,7 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
                 retry(m, job); /* first: who waits for it tells of the other as that allows */
                 tell_saved(m, job);
         }
-        send_end(m, job, outcome, reason);
+        send_end(m, job, outer_kills, outcome, reason);
         ask_unit(m, job);
         hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
         if (job->owned) {
