@@ -344,10 +344,10 @@ def criu_writes_ahead_in_vain(s):
 
     run = grow_slowly(s)
     s.wait_event(run.name, "predump", "done", seconds=60)
-    for _ in range(2):
+    for n in (1, 2):
         s.must("checkpoint", run.name)
-        wait_until("saved", lambda: "checkpoint proven" in told(s, run, "checkpoint"), detail=s.log)
-    wait_until("twice", lambda: calls(s).count("dump") == 2, detail=s.log)
+        wait_until("saved", lambda: told(s, run, "checkpoint").count("checkpoint proven") == n, detail=s.log)
+        wait_until("it goes on", lambda: told(s, run, "thaw").count("thaw done") == n, detail=s.log)
     dumps = [line for line in read_text(os.path.join(s.work, "criu.calls")).splitlines() if line.startswith("dump")]
     same("which used it", ["--prev-images-dir" in line for line in dumps], [True, False])
     run.wait_held()
