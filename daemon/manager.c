@@ -19,8 +19,8 @@
 
 /*
  * The loop. Events come from tripwires, freezers, leaders' pidfds, peers' commands and the helper's answers;
- * between them one timer is set to whoever is due first, jobs and shared domains alike. Every handler reads
- * the time once and ends by setting the timer again.
+ * between them it waits until whoever is first is due, jobs and shared domains alike. Every handler reads
+ * the time once and ends by working that out again.
  *
  * Jobs live in a table by slot, which is their card's slot too.
  */
@@ -359,7 +359,7 @@ void hr_manager_remove(struct hr_manager *m, struct hr_job *job)
         hr_job_free(job);
 }
 
-/* ---- the timer ---- */
+/* ---- the time ---- */
 
 void hr_manager_schedule(struct hr_manager *m)
 {
@@ -371,25 +371,14 @@ void hr_manager_schedule(struct hr_manager *m)
                         next = MIN(next, d->next_usec);
         hr_watch_tick(m, 0, &next);
         hr_images_tick(m, 0, &next);
-        if (next == m->timer_usec)
-                return;
-        m->timer_usec = next;
-        if (next == HR_USEC_NEVER) {
-                (void)sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
-                return;
-        }
-        (void)sd_event_source_set_time(m->timer, MAX(next, 1U));
-        (void)sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
+        m->next_usec = next;
 }
 
-static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, void *userdata)
+static void tick(struct hr_manager *m, uint64_t now)
 {
-        struct hr_manager *m = userdata;
-        uint64_t now = hr_clock_usec(), unused = HR_USEC_NEVER;
+        uint64_t unused = HR_USEC_NEVER;
 
         hr_exchange_count(m->exchange, HR_FIGURE_WAKEUPS, 1);
-        m->timer_usec = HR_USEC_NEVER; /* it has gone off: whoever is due at 0 must not be taken for what it
-                                          is set to */
         if (!m->helper && now >= m->helper_retry_usec && hr_errands_start(m) < 0)
                 m->helper_retry_usec = now + 10 * HR_USEC_PER_SEC;
         for (struct hr_domain *d = m->domains; d; d = d->next)
@@ -402,7 +391,6 @@ static int on_timer(sd_event_source *source HR_UNUSED, uint64_t usec HR_UNUSED, 
         hr_watch_tick(m, now, &unused);
         hr_images_tick(m, now, &unused);
         hr_manager_schedule(m);
-        return 0;
 }
 
 /* ---- other events ---- */
@@ -555,10 +543,6 @@ static int add_sources(struct hr_manager *m)
         sigaddset(&mask, SIGHUP);
         int r = sigprocmask(SIG_BLOCK, &mask, NULL) < 0 ? -errno : 0;
         if (r >= 0)
-                r = sd_event_add_time(m->event, &m->timer, CLOCK_MONOTONIC, HR_USEC_NEVER, 1, on_timer, m);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(m->timer, SD_EVENT_OFF);
-        if (r >= 0)
                 r = sd_event_add_io(m->event, &m->command_source, hr_exchange_command_fd(m->exchange),
                         EPOLLIN, on_command, m);
         if (r >= 0)
@@ -622,7 +606,7 @@ int hr_manager_new(const struct hr_manager_options *o, struct hr_manager **ret)
         m->host = (struct hr_host)HR_HOST_INIT;
         snprintf(m->runtime_dir, sizeof(m->runtime_dir), "%s", o->runtime_dir);
         snprintf(m->state_dir, sizeof(m->state_dir), "%s", o->state_dir);
-        m->timer_usec = HR_USEC_NEVER;
+        m->next_usec = HR_USEC_NEVER;
         m->jobs_max = m->config->jobs_max;
         m->jobs = calloc(m->jobs_max, sizeof(*m->jobs));
         if (!m->jobs)
@@ -674,7 +658,6 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
         hr_psi_close(&m->psi);
         hr_host_close(&m->host);
         hr_proc_table_free(m->table);
-        sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->command_source);
         sd_event_source_disable_unref(m->helper_source);
         sd_event_source_disable_unref(m->discover_source);
@@ -690,9 +673,25 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
         return NULL;
 }
 
+/* The time of the next look is the wait's own: a timer would have to be set and read at each, two calls more.
+ */
+static int run_once(struct hr_manager *m)
+{
+        uint64_t wait = m->next_usec == HR_USEC_NEVER ? UINT64_MAX : hr_sub(m->next_usec, hr_clock_usec());
+        int r = sd_event_run(m->event, wait);
+        uint64_t now = hr_clock_usec();
+
+        if (r >= 0 && now >= m->next_usec && !m->stopping)
+                tick(m, now);
+        return r;
+}
+
 int hr_manager_run(struct hr_manager *m)
 {
-        int r = sd_event_loop(m->event);
+        int r = 0;
+
+        while (r >= 0 && sd_event_get_state(m->event) != SD_EVENT_FINISHED)
+                r = run_once(m);
         hr_freezer_drain(m->freezer);
         hr_enact_answers(m, false);
         /* Under systemd, what is held stays held: ExecStopPost= knows whether this is the end or a restart.

@@ -42,8 +42,8 @@ struct hr_pending {
 
 struct hr_manager {
         sd_event *event;
-        sd_event_source *timer, *command_source, *helper_source, *discover_source, *psi_source,
-                *reload_source, *freezer_source;
+        sd_event_source *command_source, *helper_source, *discover_source, *psi_source, *reload_source,
+                *freezer_source;
         struct hr_hierarchy hierarchy;
         struct hr_config *config;
         struct hr_exchange *exchange;
@@ -71,7 +71,7 @@ struct hr_manager {
 
         struct hr_pending pending[HR_PENDING_MAX];
         uint64_t last_token;
-        uint64_t timer_usec;                  /* what the timer is set to; HR_USEC_NEVER: off */
+        uint64_t next_usec;                   /* when the next look is due; HR_USEC_NEVER: none is */
         uint64_t samples;                     /* for doctor */
         uint64_t allocated_bytes;             /* by the whole host, when it was read last */
         uint64_t table_usec, table_cost_usec; /* of the last pass over /proc: when, and how long it took */
@@ -93,7 +93,7 @@ int hr_manager_run(struct hr_manager *m); /* until SIGTERM or SIGINT; 0 or -errn
 int hr_manager_add(struct hr_manager *m, struct hr_state *state, const char *action, const char *outcome,
         struct hr_job **ret);
 void hr_manager_remove(struct hr_manager *m, struct hr_job *job); /* its record too; the card is retired */
-void hr_manager_schedule(struct hr_manager *m); /* sets the timer for whoever is due first */
+void hr_manager_schedule(struct hr_manager *m);                   /* notes when whoever is first is due */
 struct hr_job *hr_manager_job(struct hr_manager *m, uint32_t slot, const char *id); /* NULL: it has ended */
 uint64_t hr_manager_new_id(struct hr_manager *m);
 int hr_manager_resolve_policy(
