@@ -9,7 +9,8 @@
 /*
  * The host's limit is its memory and swap less the reserve; what counts as used there is what is not
  * available. An ancestor is read as a job's own group is. The time to the next sample is what the shared
- * memory that is left before the wall lasts at the worst fill rate, halved.
+ * memory that is left before the wall lasts at the worst fill rate: of one job for each two processors, since
+ * they share the way to memory.
  */
 
 #define LIMITS_AGE_USEC \
@@ -115,10 +116,10 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
         uint64_t wall = d->now.limit_bytes == HR_BYTES_NONE
                                 ? HR_BYTES_NONE
                                 : d->now.limit_bytes / HR_PERMYRIAD_ALL * WALL_PERMYRIAD;
-        uint64_t left = hr_sub(wall, d->now.used_bytes);
+        uint64_t left = hr_sub(wall, d->now.used_bytes), jobs = MAX(d->host->processor_count / 2, 1U);
         uint64_t pause = wall == HR_BYTES_NONE
                                  ? poll_max_usec
-                                 : left / MAX(fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U) / 2;
+                                 : left / MAX(fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U) / jobs;
         d->next_usec = now_usec + MIN(MAX(pause, MAX(poll_min_usec, LOOK_LEAST_USEC)), poll_max_usec);
 }
 

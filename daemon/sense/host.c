@@ -55,6 +55,7 @@ int hr_host_open(const struct hr_hierarchy *h, struct hr_host *ret)
         n = snprintf(path, sizeof(path), "%s/vmstat", h->proc);
         if (n > 0 && (size_t)n < sizeof(path))
                 host.vmstat_fd = open(path, O_RDONLY | O_CLOEXEC); /* -1: it is only a saving */
+        host.processor_count = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
         *ret = host;
         return 0;
 }

@@ -7,7 +7,8 @@
 
 struct hr_host {
         int meminfo_fd;
-        int vmstat_fd;          /* -1: it can't be read here */
+        int vmstat_fd; /* -1: it can't be read here */
+        unsigned processor_count;
         struct hr_meminfo last; /* last good values */
         uint64_t bad_count; /* values that made no sense (earlyoom left at 1.5 % free on one absurd SwapFree)
                              */
