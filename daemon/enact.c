@@ -608,8 +608,28 @@ static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t thres
         job->high_busy = ask_helper(m, job, HR_HELPER_WIRE, threshold) == 0;
 }
 
+static bool can_have_wire(const struct hr_manager *m, const struct hr_job *job)
+{
+        if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture)
+                return false;
+        return job->kind == HR_KIND_CGROUP1 || (job->owned && job->wire.fd >= 0);
+}
+
+static bool is_at_rest(const struct hr_job *job, uint64_t now_usec)
+{
+        return job->state.phase == HR_PHASE_WATCH && job->state.stage == HR_STAGE_OK &&
+               now_usec >= job->moved_usec + HR_POLICY_REST_USEC;
+}
+
+/* Once for each rest: where it can't be armed the timer goes on looking. */
+bool hr_enact_wants_rest_wire(const struct hr_manager *m, const struct hr_job *job, uint64_t now_usec)
+{
+        return job->own_limit_bytes != HR_BYTES_NONE && is_at_rest(job, now_usec) &&
+               job->rest_wire_usec < job->moved_usec && can_have_wire(m, job) && !job->high_busy;
+}
+
 /* Where it is to ring, in memory.current; HR_BYTES_NONE: nowhere, or too near: the timer looks. */
-static uint64_t wire_wanted(const struct hr_job *job, const struct hr_candidate *own)
+static uint64_t wire_wanted(const struct hr_job *job, const struct hr_candidate *own, bool rests)
 {
         uint64_t limit = job->own_limit_bytes, at = job->threshold_bytes, room = WIRE_ROOM_BYTES;
         /* usage counts cache (and on v1 kernel memory), and not what is swapped out */
@@ -621,6 +641,8 @@ static uint64_t wire_wanted(const struct hr_job *job, const struct hr_candidate 
                 at = hr_sub(at, own->limit_bytes / BRAKE2_SHARE);
         if (job->kind == HR_KIND_CGROUP2) /* v1's brakes nobody, and costs a grace period of the kernel */
                 at = MIN(at, job->reach_bytes);
+        if (rests)
+                at = MIN(at, hr_policy_rest_wire(limit, job->used_bytes));
         if (at == HR_BYTES_NONE)
                 return at;
         at = hr_sub(at + apart, job->swap_bytes);
@@ -649,13 +671,15 @@ void hr_enact_wire(
         job->wire_due = false;
         if (job->armed.frozen && !job->frozen)
                 return; /* being frozen: the tripwire brakes it until it stands; or being thawed */
-        if (job->kind == HR_KIND_PROCESS || m->hierarchy.fixture || job->high_busy ||
-                (v2 && (!job->owned || job->wire.fd < 0)))
+        if (!can_have_wire(m, job) || job->high_busy)
                 return;
         bool runs = (job->state.phase == HR_PHASE_WATCH || job->state.phase == HR_PHASE_SAVE) &&
                     !job->armed.frozen;
+        bool rests = is_at_rest(job, now_usec);
+        if (rests)
+                job->rest_wire_usec = now_usec;
         if (runs && !job->silenced)
-                want = wire_wanted(job, own);
+                want = wire_wanted(job, own, rests);
         if (want == HR_BYTES_NONE && runs && own->rising && hr_enact_brakes(job, now_usec))
                 return; /* on its way to the hold level */
         if (want == HR_BYTES_NONE) {
@@ -665,9 +689,9 @@ void hr_enact_wire(
         }
         uint64_t armed = job->wire.armed_bytes;
         uint64_t off = armed > want ? armed - want : want - armed;
-        /* 0.2 %, or a bit early on a long way: not worth a write. */
-        if (armed != HR_BYTES_NONE &&
-                (off <= want / 500 || (armed < want && off <= hr_sub(armed, job->current_bytes) / 16)))
+        /* 0.2 %, or a bit early on a long way: not worth a write. It moves a little in its rest too. */
+        uint64_t early = hr_sub(armed, job->current_bytes) / (rests ? 1 : 16);
+        if (armed != HR_BYTES_NONE && (off <= want / 500 || (armed < want && off <= early)))
                 return;
         if (v2) {
                 write_wire2(m, job, want, want < job->current_bytes + want / 50);

@@ -19,8 +19,7 @@
  */
 
 #define LIMITS_AGE_USEC \
-        (5 * HR_USEC_PER_SEC) /* somebody else may have changed the limit; events tell sooner */
-#define MOVED_SHARE 64
+        (5 * HR_USEC_PER_SEC)             /* somebody else may have changed the limit; events tell sooner */
 #define PSS_PATIENCE_USEC HR_USEC_PER_SEC /* reading it took 430 ms for 32 processes that share 1 GiB */
 
 struct hr_job *hr_job_free(struct hr_job *job)
@@ -262,11 +261,7 @@ static int sense_tree(struct hr_job *job, uint64_t now_usec)
 
 static bool moved(const struct hr_job *job, uint64_t current_bytes)
 {
-        uint64_t least =
-                job->own_limit_bytes == HR_BYTES_NONE ? 16 * HR_MIB : job->own_limit_bytes / MOVED_SHARE;
-        uint64_t by = current_bytes > job->full_current_bytes ? current_bytes - job->full_current_bytes
-                                                              : job->full_current_bytes - current_bytes;
-        return by > least;
+        return hr_policy_moved(job->own_limit_bytes, job->full_current_bytes, current_bytes);
 }
 
 /* Of its own group the limit is ours to set; for [match] rules events tell. */

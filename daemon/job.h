@@ -84,6 +84,7 @@ struct hr_job {
         uint64_t allocated_bytes; /* what the host had allocated by then, or a little before */
         uint64_t cost_usec;       /* of the last sample of a tree */
         uint64_t high_usec;       /* v1: when a threshold was asked for last */
+        uint64_t rest_wire_usec;  /* when a tripwire for its rest was armed last, or that was tried */
         bool silenced;            /* the tripwire fired for cache: quiet until the timer */
         bool wire_due;            /* it fills too fast for a tripwire; armed when it has calmed down */
         bool high_busy, trim_busy, limit_busy, pss_busy; /* the helper is at it */

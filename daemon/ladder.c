@@ -296,11 +296,23 @@ static uint64_t pause_to_wall(
         return MAX(room_bytes / fill_rate(m), calm);
 }
 
+/* Its tripwire rings as soon as it moves. */
+static bool is_left_to_wire(const struct hr_job *job)
+{
+        uint64_t armed = job->wire.armed_bytes, limit = job->own_limit_bytes;
+
+        return job->rest_wire_usec >= job->moved_usec && armed != HR_BYTES_NONE &&
+               armed > job->current_bytes &&
+               armed <= hr_policy_rest_wire(limit, hr_policy_rest_wire(limit, job->full_current_bytes));
+}
+
 /* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its
  * rest. Where nothing tells that the last of a group has gone, it is looked at for that. */
 static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
 {
-        uint64_t pause = MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
+        uint64_t pause = is_left_to_wire(job)
+                                 ? HR_USEC_NEVER
+                                 : MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
         bool untold = job->events_fd < 0 && job->kind != HR_KIND_PROCESS;
         return untold ? MIN(pause, UNTOLD_LOOK_USEC) : pause;
 }
@@ -318,7 +330,7 @@ static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pa
         uint64_t next = now_usec + pause_usec;
         /* Jobs at rest are looked at together, one wake-up for a thousand; many jobs at all times. */
         if (pause_usec >= 2 * HR_USEC_PER_SEC)
-                return next - next % HR_USEC_PER_SEC;
+                return next - next % MAX(HR_USEC_PER_SEC, hr_power_of_two(pause_usec / 16));
         return m->job_count < SPARE_LEAST_COUNT ? next : next - next % hr_power_of_two(pause_usec / 2);
 }
 
@@ -602,7 +614,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 return;
         }
         hr_images_look(m, job, now_usec);
-        if (at_rest(job, full)) {
+        if (at_rest(job, full) && !hr_enact_wants_rest_wire(m, job, now_usec)) {
                 uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
                 set_next(m, job, now_usec, room, pause_to_wall(m, job, room, now_usec),
                         pause_at_rest(job, now_usec));

@@ -127,6 +127,7 @@ void hr_ladder_publish(
 /* enact.c: a decision is carried out */
 void hr_enact(struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample,
         const struct hr_decision *d);
+bool hr_enact_wants_rest_wire(const struct hr_manager *m, const struct hr_job *job, uint64_t now_usec);
 void hr_enact_wire(
         struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, uint64_t now_usec);
 bool hr_enact_brakes(const struct hr_job *job, uint64_t now_usec); /* its tripwire rang, and slows it down */

@@ -44,7 +44,7 @@ static const struct hr_config_key keys[] = {
         DAEMON("jobs_max", jobs_max, count, 1, 65536, "4096", "Jobs watched at once; one more is refused."),
         DAEMON("poll_min", poll_min_usec, time, 100, HOUR, "250us",
                 "The shortest time between two looks at a job."),
-        DAEMON("poll_max", poll_max_usec, time, MSEC, HOUR, "1min",
+        DAEMON("poll_max", poll_max_usec, time, MSEC, HOUR, "10min",
                 "The longest time between two looks at a job."),
         DAEMON("fill_rate", fill_rate_bytes_per_second, rate, HR_MIB, 1024 * HR_GIB, "4G",
                 "The fastest that one job is expected to fill memory, per second."),

@@ -38,7 +38,9 @@
         (3 * HR_USEC_PER_SEC)      /* a limit not raised by then won't be; writes took up to 1.7 s */
 #define ENDING_WALL_PERMYRIAD 9950 /* closer than any hold: it has been told to end, and needs the room */
 #define KILL_AGAIN_USEC (1 * HR_USEC_PER_SEC)
-#define HOST_FULL_PERMYRIAD 9000      /* below, its numbers stand there only for want of another limit */
+#define HOST_FULL_PERMYRIAD 9000 /* below, its numbers stand there only for want of another limit */
+#define MOVED_SHARE 64           /* chosen, not tuned; so is what counts where there is no limit: */
+#define UNLIMITED_MOVED_BYTES (16 * HR_MIB)
 #define LAST_ROOM_BYTES (16 * HR_MIB) /* a 60 MiB job died in its traceback with 1.8 MiB left */
 #define LAST_ROOM_SHARE 50            /* 2 % of the limit where that is more; chosen, not tuned */
 #define FUSE_LEAST_BYTES HR_MIB       /* chosen, not tuned */
@@ -1181,6 +1183,18 @@ uint64_t hr_policy_next_threshold(
         if (wall->rehold_bytes > used_bytes)
                 next = MIN(next, wall->rehold_bytes);
         return next;
+}
+
+bool hr_policy_moved(uint64_t limit_bytes, uint64_t before_bytes, uint64_t now_bytes)
+{
+        uint64_t least = limit_bytes == HR_BYTES_NONE ? UNLIMITED_MOVED_BYTES : limit_bytes / MOVED_SHARE;
+
+        return now_bytes > hr_add(before_bytes, least) || before_bytes > hr_add(now_bytes, least);
+}
+
+uint64_t hr_policy_rest_wire(uint64_t limit_bytes, uint64_t used_bytes)
+{
+        return limit_bytes == HR_BYTES_NONE ? HR_BYTES_NONE : used_bytes + limit_bytes / MOVED_SHARE * 2;
 }
 
 uint64_t hr_policy_fuse_reserve(uint64_t room_bytes)

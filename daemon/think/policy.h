@@ -182,6 +182,16 @@ uint64_t hr_policy_extend_save(
 uint64_t hr_policy_next_threshold(
         const struct hr_policy *policy, const struct hr_wall *wall, const struct hr_candidate *c);
 
+/*
+ * A job is at rest once its memory has not moved, by a 64th of its limit, for this long. Then its tripwire
+ * stands a 32nd above what it uses, if no threshold comes first: the kernel tells as soon as it moves, and
+ * until then it needs no look. Chosen, not tuned.
+ */
+#define HR_POLICY_REST_USEC (10 * HR_USEC_PER_SEC)
+bool hr_policy_moved(uint64_t limit_bytes, uint64_t before_bytes, uint64_t now_bytes);
+uint64_t hr_policy_rest_wire(
+        uint64_t limit_bytes, uint64_t used_bytes); /* of used; HR_BYTES_NONE: no limit */
+
 /* What a job may still map under its fuse, of the room that is left: its handlers' own small allocations. */
 uint64_t hr_policy_fuse_reserve(uint64_t room_bytes);
 

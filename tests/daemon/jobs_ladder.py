@@ -3,8 +3,10 @@
 
 import os
 import time
+from datetime import datetime
 
 from jobs_kit import MIB, PATIENCE, PYTHON, VERSION, check, read_text, rss_of, same, scenario, state_of, wait_until
+from jobs_record import told
 
 
 def held_then_given_room(s, run, target, more):
@@ -316,3 +318,32 @@ def numbers_of_status(s):
     same("headroom", status["headroom_bytes"], status["limit_bytes"] - status["used_bytes"])
     same("source", status["limit_source"], "own")
     run.check_unharmed(run.wait())
+
+
+def switches(daemon):
+    """How often the deciding thread has woken up."""
+    lines = read_text(f"/proc/{daemon.pid}/task/{daemon.pid}/status").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
+@scenario("cgroup")
+def at_rest_left_to_its_tripwire(s):
+    """Ten seconds after it moved last a job isn't looked at any more, and once it grows that is seen at once."""
+    daemon = s.daemon("[host]\nguard = no\n")
+    go = os.path.join(s.work, "go")
+    run = s.grow("--start", "20", "--to", "60", "--rate", "100", "--rest", "600", "--go", go, limit="400M")
+    run.wait_watched()
+    time.sleep(16)
+    before = switches(daemon)
+    time.sleep(8)
+    same("wake-ups in 8 s of rest", switches(daemon) - before, 0)
+    began = time.time()
+    with open(go, "w", encoding="ascii"):
+        pass
+    time.sleep(5)
+    s.must("kill", run.name)
+    run.wait()
+    samples = told(s, run.name, outcome="killed")["samples"]
+    seen = [p for p in samples if p["used_bytes"] > 40 * MIB]
+    check("its growth is on record", seen, samples)
+    check("at once", datetime.fromisoformat(seen[0]["time"].replace("Z", "+00:00")).timestamp() < began + 2, (began, samples))

@@ -42,8 +42,8 @@
 #define RECORDS_MAX 80
 #define PLAYED_USEC (24 * 3600 * HR_USEC_PER_SEC)
 #define LEAD_USEC (30 * HR_USEC_PER_SEC)
-#define MOVED_SHARE 64 /* of the limit: as in daemon/job.c */
 #define LIVES_MAX 400
+#define LOOK_MOST_USEC (60 * HR_USEC_PER_SEC)
 
 struct record {
         struct file file;
@@ -146,10 +146,8 @@ static void begin(struct life *l, const struct foresight *f, const struct record
 static struct point look(struct life *l, uint64_t now, uint64_t place)
 {
         struct point p = at(&l->record->file, place);
-        uint64_t by =
-                p.used_bytes > l->moved_bytes ? p.used_bytes - l->moved_bytes : l->moved_bytes - p.used_bytes;
 
-        if (by > l->limit_bytes / MOVED_SHARE) {
+        if (hr_policy_moved(l->limit_bytes, l->moved_bytes, p.used_bytes)) {
                 l->moved_bytes = p.used_bytes;
                 l->moved_usec = now;
         }
@@ -174,10 +172,25 @@ static struct point look(struct life *l, uint64_t now, uint64_t place)
         return p;
 }
 
+static bool is_at_rest(const struct life *l, uint64_t now)
+{
+        return l->state.phase == HR_PHASE_WATCH && l->state.stage == HR_STAGE_OK &&
+               now >= l->moved_usec + HR_POLICY_REST_USEC;
+}
+
 static uint64_t next_look(const struct life *l, const struct foresight *f, uint64_t now)
 {
         return plan_look(f->config, &l->policy, &l->state, &l->decision, &l->sample.candidates[0], false, now,
-                l->moved_usec);
+                l->moved_usec, is_at_rest(l, now));
+}
+
+/* Where its tripwire stands. */
+static uint64_t wire_at(const struct life *l, uint64_t now)
+{
+        const struct hr_candidate *own = &l->sample.candidates[0];
+        uint64_t at = hr_policy_next_threshold(&l->policy, &l->state.wall[0], own);
+
+        return is_at_rest(l, now) ? MIN(at, hr_policy_rest_wire(l->limit_bytes, own->used_bytes)) : at;
 }
 
 /* When the last three steps began before `end`; UINT64_MAX: it has no such steps. A step is a rise of 1 % of
@@ -245,12 +258,10 @@ static void live_to_the_limit(struct foresight *f, const struct record *r, uint6
                 }
                 if (l.told_usec > 0 && asked)
                         break;
-                uint64_t threshold =
-                        hr_policy_next_threshold(&l.policy, &l.state.wall[0], &l.sample.candidates[0]);
                 uint64_t next = next_look(&l, f, now);
                 if (next > half && !asked)
                         next = MAX(half, now + 1);
-                now = MAX(crossing(&r->file, now, next, threshold), now + HR_USEC_PER_MSEC);
+                now = MAX(crossing(&r->file, now, next, wire_at(&l, now)), now + HR_USEC_PER_MSEC);
         }
         uint64_t third = third_last_step(r, limit_bytes, end), told = 0;
         uint64_t shows = third < UINT64_MAX ? end - third : 0;
@@ -288,7 +299,10 @@ static void live_in_peace(struct foresight *f, const struct record *r, uint64_t 
                 (void)look(&l, now, place);
                 if (l.state.phase == HR_PHASE_HELD || l.state.phase >= HR_PHASE_INTERRUPT)
                         fail_msg("%s: it fits, and was held", r->file.name);
-                now = MAX(next_look(&l, f, now), now + HR_USEC_PER_MSEC);
+                /* Its tripwire would ring, which isn't played over the repeats: it is looked at more often.
+                 */
+                uint64_t next = MIN(next_look(&l, f, now), now + LOOK_MOST_USEC);
+                now = MAX(next, now + HR_USEC_PER_MSEC);
         }
         bool never = hr_ratio_permyriad(peak, limit_bytes) < l.policy.level_permyriad[HR_STAGE_NOTICE];
         s->fits++;

@@ -96,7 +96,7 @@ static void test_defaults(void **state HR_UNUSED)
         assert_non_null(p);
         assert_int_equal(c->jobs_max, 4096);
         assert_int_equal(c->poll_min_usec, 250);
-        assert_int_equal(c->poll_max_usec, 60 * HR_USEC_PER_SEC);
+        assert_int_equal(c->poll_max_usec, 600 * HR_USEC_PER_SEC);
         assert_int_equal(c->fill_rate_bytes_per_second, 4 * HR_GIB);
         assert_true(c->lock_memory && c->tell_terminals && c->host_guard);
         assert_int_equal(c->events_kept, 1024);
