@@ -16,6 +16,7 @@
 #define LIMITS_AGE_USEC \
         (5 * HR_USEC_PER_SEC) /* a limit that was raised is seen within this; chosen, not tuned */
 #define WALL_PERMYRIAD 9700
+#define LOOK_MOST_USEC (60 * HR_USEC_PER_SEC) /* many jobs may wait for what is seen here */
 #define LOOK_LEAST_USEC \
         (2 * HR_USEC_PER_MSEC) /* a look at the host takes 30 us; jobs' tripwires ring sooner */
 
@@ -95,6 +96,7 @@ static int read_ancestor(struct hr_domain *d, uint64_t now_usec)
 void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate_bytes_per_second,
         uint64_t poll_min_usec, uint64_t poll_max_usec)
 {
+        uint64_t most_usec = MIN(poll_max_usec, LOOK_MOST_USEC);
         struct hr_forecast f;
 
         if (d->gone || d->sampled_usec == now_usec)
@@ -103,7 +105,7 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
         if (r != 0) { /* gone, or unreadable: it limits nobody until it can be read */
                 d->gone = d->path != NULL;
                 d->now.limit_bytes = HR_BYTES_NONE;
-                d->next_usec = now_usec + poll_max_usec;
+                d->next_usec = now_usec + most_usec;
                 return;
         }
         d->sampled_usec = now_usec;
@@ -118,9 +120,9 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
                                 : d->now.limit_bytes / HR_PERMYRIAD_ALL * WALL_PERMYRIAD;
         uint64_t left = hr_sub(wall, d->now.used_bytes), jobs = MAX(d->host->processor_count / 2, 1U);
         uint64_t pause = wall == HR_BYTES_NONE
-                                 ? poll_max_usec
+                                 ? most_usec
                                  : left / MAX(fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U) / jobs;
-        d->next_usec = now_usec + MIN(MAX(pause, MAX(poll_min_usec, LOOK_LEAST_USEC)), poll_max_usec);
+        d->next_usec = now_usec + MIN(MAX(pause, MAX(poll_min_usec, LOOK_LEAST_USEC)), most_usec);
 }
 
 uint32_t hr_domain_ratio(const struct hr_domain *d)

@@ -180,6 +180,8 @@ static int on_wire(sd_event_source *source, int fd HR_UNUSED, uint32_t revents H
         uint64_t now = hr_clock_usec();
         if (tripped)
                 job->tripped_usec = now;
+        if (tripped && job->rest_wire_usec >= job->moved_usec) /* even if only cache came, and was dropped */
+                job->moved_usec = now;
         hr_ladder_look(m, job, now, true);
         hr_manager_schedule(m);
         return 0;

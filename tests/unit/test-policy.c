@@ -1129,6 +1129,18 @@ static void weights(void **state HR_UNUSED)
         assert_int_equal(hr_policy_weight(&s), 61 * HR_GIB);
 }
 
+static void rests(void **state HR_UNUSED)
+{
+        assert_false(hr_policy_moved(64 * HR_MIB, 10 * HR_MIB, 11 * HR_MIB));
+        assert_true(hr_policy_moved(64 * HR_MIB, 10 * HR_MIB, 11 * HR_MIB + 1));
+        assert_false(hr_policy_moved(64 * HR_MIB, 10 * HR_MIB, 9 * HR_MIB));
+        assert_true(hr_policy_moved(64 * HR_MIB, 10 * HR_MIB, 9 * HR_MIB - 1));
+        assert_false(hr_policy_moved(HR_BYTES_NONE, 0, 16 * HR_MIB));
+        assert_true(hr_policy_moved(HR_BYTES_NONE, 0, 17 * HR_MIB));
+        assert_int_equal(hr_policy_rest_wire(64 * HR_MIB, 10 * HR_MIB), 12 * HR_MIB);
+        assert_true(hr_policy_rest_wire(HR_BYTES_NONE, 10 * HR_MIB) == HR_BYTES_NONE);
+}
+
 /* ---- random lives ---- */
 
 static uint64_t below(struct test_random *r, uint64_t n)
@@ -1337,6 +1349,7 @@ int main(void)
                 cmocka_unit_test(shared_room),
                 cmocka_unit_test(extends),
                 cmocka_unit_test(weights),
+                cmocka_unit_test(rests),
                 cmocka_unit_test(random_lives),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,18 +3,25 @@
 # Time limit: 300 s
 need_headroom
 
+used() { cat "/sys/fs/cgroup$cgroup/memory.current"; }
 high() { cat "/sys/fs/cgroup$cgroup/memory.high"; }
 high_is() { [ "$(high)" = "$1" ]; }
 
-start_job rest 400M plateau.py --percent 30 --limit 400 --rate 50 --stay 90 --state "$work/rest"
+start_job rest 400M plateau.py --percent 30 --limit 400 --rate 50 --stay 150 --state "$work/rest"
 wait_for 60 test -e "$work/rest.up"
 cgroup=$(field rest cgroup)
 check "the tripwire is armed" wait_for 30 eval '[ "$(high)" != max ]'
+check "at rest it stands close above its usage" wait_for 60 eval '[ $(($(high) - $(used))) -lt $((25 << 20)) ]'
+check "and not below it" [ "$(high)" -gt "$(used)" ]
 
 echo 200M >"/sys/fs/cgroup$cgroup/memory.high"
 headroom limit rest 500M
 sleep 2
-is "a lower one of somebody else's stays" "$(high)" $((200 << 20))
+check "below a lower one of somebody else's there is none but ours of its rest" eval '[ "$(high)" -le $((200 << 20)) ]'
+headroom hold rest
+check "theirs is back when ours goes" wait_for 10 high_is $((200 << 20))
+headroom resume rest
+wait_for 10 eval '! held rest'
 
 echo 480M >"/sys/fs/cgroup$cgroup/memory.high"
 headroom limit rest 400M
