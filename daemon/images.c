@@ -260,6 +260,15 @@ bool hr_images_may_freeze(struct hr_manager *m, struct hr_job *job, int *ret_pas
         return true;
 }
 
+void hr_images_take_back(struct hr_manager *m, struct hr_job *job)
+{
+        char name[600];
+        _close_ int fd = open(name_pass(m, job, name, sizeof(name)), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd >= 0)
+                (void)!pwrite(fd, "!", 1, 0); /* full: it waits until CRIU has done its part */
+}
+
 void hr_images_prevent(struct hr_manager *m, struct hr_job *job)
 {
         char name[600];

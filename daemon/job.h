@@ -99,7 +99,9 @@ struct hr_job {
         uint64_t criu_look_usec;    /* when it was looked at whether CRIU could take it; 0: never */
         char criu_refusal[160];     /* why it could not; "": it could, or that is not known */
         enum hr_save predump;       /* memory that is written ahead by CRIU */
-        bool predump_adopted;       /* by a helper before ours: nobody will answer */
+        uint64_t seized_usec;       /* since when CRIU has it standing still; 0: it has not */
+        bool seized_told;
+        bool predump_adopted; /* by a helper before ours: nobody will answer */
         char predump_text[200];
         uint64_t save_since_usec; /* CLOCK_REALTIME, for checkpoint_file */
         uint64_t save_size_bytes; /* of checkpoint_file, when it was looked at last */

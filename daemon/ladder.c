@@ -19,6 +19,7 @@
         (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
 #define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)  /* while a checkpoint runs, or a verdict is awaited */
 #define SEIZED_LOOK_USEC (10 * HR_USEC_PER_MSEC) /* CRIU has it, for 0.2 s and more; chosen, not tuned */
+#define SEIZED_LONG_USEC (30 * HR_USEC_PER_SEC)  /* what its owner must hear of; chosen, not tuned */
 #define OBSERVE_LOOK_USEC (1 * HR_USEC_PER_SEC)  /* nothing will be done: no hurry */
 /* systemd may be busy: as long as `run` waits to be placed. */
 #define START_AGAIN_USEC (120 * HR_USEC_PER_SEC)
@@ -582,6 +583,39 @@ static void look_at_shared(struct hr_manager *m, struct hr_job *job, uint64_t no
                 hr_shared_sample(m, job->domains[i], now_usec);
 }
 
+/*
+ * CRIU has it standing still, or is about to. One that comes to its hold level meanwhile does not stand
+ * still. One that stands still for long would be gone with a CRIU that is killed in the middle: that is its
+ * owner's to decide.
+ */
+static void wait_for_criu(struct hr_manager *m, struct hr_job *job, uint64_t now_usec)
+{
+        uint32_t level = job->policy->level_permyriad[HR_STAGE_HOLD];
+        char text[HR_REASON_MAX], time[HR_TEXT_SIZE_MAX];
+
+        if (job->seized_usec == 0) {
+                job->seized_usec = now_usec;
+                job->seized_told = false;
+        }
+        if (sense(m, job, now_usec, true) == 0 && job->own_limit_bytes != HR_BYTES_NONE &&
+                hr_ratio_permyriad(job->used_bytes, job->own_limit_bytes) >= level)
+                hr_images_take_back(m, job);
+        uint64_t waited = hr_sub(now_usec, job->seized_usec);
+        if (waited >= SEIZED_LONG_USEC && !job->seized_told) {
+                job->seized_told = true;
+                snprintf(text, sizeof(text),
+                        "CRIU has kept it from running for %s to write its memory ahead; if it does not let "
+                        "go: "
+                        "headroom kill %s",
+                        hr_units_spell_time(time, SEIZED_LONG_USEC), job->id);
+                hr_ladder_tell(m, job, job->state.stage, job->state.stage, "predump", "stuck", text);
+        }
+        uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
+        uint64_t pause = MIN(MAX(waited / 8, SEIZED_LOOK_USEC), BUSY_LOOK_USEC);
+        job->next_usec =
+                now_usec + MAX(MIN(pause, pause_to_wall(m, job, room, now_usec)), m->config->poll_min_usec);
+}
+
 void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec, bool full)
 {
         struct hr_sample sample;
@@ -593,10 +627,12 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec + BUSY_LOOK_USEC;
                 return;
         }
-        if (!hr_images_may_freeze(m, job, &pass)) { /* it stands still, and must not be touched */
-                job->next_usec = now_usec + SEIZED_LOOK_USEC;
+        /* It stands still, and must not be touched but to end it. */
+        if (!hr_images_may_freeze(m, job, &pass) && job->ask != HR_ASK_KILL) {
+                wait_for_criu(m, job, now_usec);
                 return;
         }
+        job->seized_usec = 0;
         int r = sense(m, job, now_usec, full);
         if (r == HR_SENSE_GONE) {
                 hr_ladder_end(m, job);

@@ -185,6 +185,9 @@ void hr_images_forget(struct hr_manager *m, const struct hr_job *job);
  * the job just now, and it stands still.
  */
 bool hr_images_may_freeze(struct hr_manager *m, struct hr_job *job, int *ret_pass);
+/* It runs on and comes to its hold level: CRIU, if it has not got hold of it yet, is ended, and the job may
+ * be frozen. */
+void hr_images_take_back(struct hr_manager *m, struct hr_job *job);
 /* It is going to be frozen: what was not begun won't be. */
 void hr_images_prevent(struct hr_manager *m, struct hr_job *job);
 /* CRIU is at a job that was just adopted: nobody touches it until it is done. False: it is not. */

@@ -653,13 +653,18 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
                                    : "nothing was to be done");
 }
 
-/* CRIU is at it: whatever is done to the job now could end it. */
+/* CRIU is at it: whatever is done to the job now could end it. It may hang for good: then that is what is
+ * left. */
 static bool is_being_saved(struct hr_manager *m, struct hr_command *c, struct hr_job *job)
 {
-        if (job->save != HR_SAVE_RUNNING || job->state.held_save != HR_HELD_SAVE_RUNS)
+        if (job->save != HR_SAVE_RUNNING || job->state.held_save != HR_HELD_SAVE_RUNS ||
+                c->verb == HR_VERB_KILL)
                 return false;
-        answer(m, c, -EBUSY, "%s is being saved by CRIU, which must not be disturbed; try again in a moment",
-                NAMED(job));
+        answer(m, c, -EBUSY,
+                "%s is being saved by CRIU, which must not be disturbed; try again in a moment, or end it "
+                "unsaved: "
+                "headroom kill %s",
+                NAMED(job), job->id);
         return true;
 }
 

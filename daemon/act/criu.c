@@ -660,15 +660,31 @@ static bool is_traced(pid_t pid)
         return tracer != 0;
 }
 
-/* CRIU goes on to copy its pages when it has let go of the job: their list is made after that. */
+/* The job needs its brake more than this: it says so in the file. */
+static bool is_taken_back(int pass)
+{
+        struct stat st;
+        return fstat(pass, &st) == 0 && st.st_size > 0;
+}
+
+/* CRIU goes on to copy its pages when it has let go of the job: their list is made after that. -ECANCELED: it
+ * had not got hold of the job when the pass was taken back, and is gone. */
 static int wait_predump(pid_t pid, pid_t leader, const char *listed, const char *pass_name, int *pass)
 {
         const struct timespec moment = {.tv_nsec = 2 * 1000 * 1000};
         int status;
 
-        while ((status = wait_criu(pid, WNOHANG)) == -EAGAIN &&
-                (access(listed, F_OK) < 0 || is_traced(leader)))
+        while ((status = wait_criu(pid, WNOHANG)) == -EAGAIN) {
+                bool traced = is_traced(leader);
+                if (!traced && access(listed, F_OK) == 0)
+                        break;
+                if (!traced && is_taken_back(*pass)) {
+                        (void)kill(pid, SIGKILL);
+                        (void)wait_criu(pid, 0);
+                        return -ECANCELED;
+                }
                 nanosleep(&moment, NULL);
+        }
         if (status != -EAGAIN && status != 0)
                 return status;
         (void)unlink(pass_name);
@@ -725,6 +741,10 @@ static void predump(const char *path, struct hr_criu_report *ret)
         if (pass >= 0) { /* it failed before it had let go of the job */
                 thaw(image);
                 (void)unlink(pass_name);
+        }
+        if (status == -ECANCELED) {
+                say(ret, status, "it came to its hold level before CRIU had begun");
+                return;
         }
         if (status != 0) {
                 read_log(log, why, sizeof(why));

@@ -216,6 +216,7 @@ static const struct {
         {"predump", "started"},
         {"predump", "done"},
         {"predump", "failed"},
+        {"predump", "stuck"},
         {"freeze", "done"},
         {"freeze", "failed"},
         {"freeze", "passed over"},

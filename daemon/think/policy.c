@@ -1046,7 +1046,7 @@ static bool answer(struct step *s)
         bool held = state->phase == HR_PHASE_HELD;
 
         bool saving = state->held_save == HR_HELD_SAVE_RUNS && s->in->save == HR_SAVE_RUNNING;
-        if (s->in->means.observe_only || saving ||
+        if (s->in->means.observe_only || (saving && s->in->ask != HR_ASK_KILL) ||
                 (state->phase == HR_PHASE_KILL && s->in->ask != HR_ASK_KILL))
                 return false; /* nothing may be done to it; or nothing else can be done for it */
         switch (s->in->ask) {

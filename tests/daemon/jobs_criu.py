@@ -15,6 +15,7 @@ word=$1
 while [ $# -gt 0 ]; do case $1 in
     --tree) tree=$2 ;;
     --images-dir) images=$2 ;;
+    --freeze-cgroup) control=$2 ;;
 esac; shift; done
 echo "$words" >> @WORK@/criu.calls
 part() { echo part > "$images/$1.img"; }
@@ -280,14 +281,14 @@ def criu_deleted_in_tmp(s):
 
 @scenario("cgroup")
 def criu_is_not_disturbed(s):
-    """While CRIU is at a job nothing else is done to it; a daemon that dies then leaves both alone, and the next one
+    """While CRIU is at a job nothing else is done to it, but to end it; a daemon that dies then leaves both alone, and the next one
     waits for the end of it."""
     images = start(s, dump="sleep 6; part pages-1", keep=True)
     run = grow(s)
     run.wait_held()
     s.wait_event(run.name, "checkpoint", "started")
     wait_until("CRIU is at it", lambda: "dump" in calls(s), detail=s.log)
-    for words in (("kill",), ("resume",), ("interrupt",), ("limit", "300M")):
+    for words in (("resume",), ("interrupt",), ("limit", "300M")):
         status, _, err = s.client(words[0], run.name, *words[1:])
         check(words[0], status == 1 and "must not be disturbed" in err, (status, err))
     s.daemons[-1].send_signal(signal.SIGKILL)
@@ -419,3 +420,37 @@ def criu_has_the_job(s):
         run.check_unharmed(run.wait())
         s.daemons[-1].send_signal(signal.SIGTERM)
         s.daemons.pop().wait()
+
+
+@scenario("cgroup")
+def criu_hangs(s):
+    """A CRIU that never lets go of a job is told, and the job can be ended under it, written ahead or held."""
+    frozen = 'echo 1 > "$control/cgroup.freeze" || echo FROZEN > "$control/freezer.state"'
+    for word in ("predump", "dump"):
+        start(s, policy=AHEAD, keep=True,
+              **{word: f"part inventory; {frozen if word == 'predump' else ':'}; echo now > {s.work}/{word}; exec sleep 600"})
+        run = grow_slowly(s)
+        wait_until("CRIU has it", lambda: os.path.exists(os.path.join(s.work, word)), seconds=60, detail=s.log)
+        if word == "predump":
+            stuck = s.wait_event(run.name, "predump", "stuck", seconds=60)
+            check("what to type", f"headroom kill {stuck['job']}" in stuck["reason"], stuck)
+        else:
+            status, _, err = s.client("resume", run.name, "--limit", "200M")
+            check("not let go", status == 1 and "being saved by CRIU" in err and "headroom kill" in err, (status, err))
+        s.must("kill", run.name)
+        same("ended", run.wait(20), 137)
+        s.daemons[-1].send_signal(signal.SIGTERM)
+        s.daemons.pop().wait()
+
+
+@scenario("cgroup")
+def criu_never_begins(s):
+    """A job that grows to its hold level while CRIU has not got hold of it yet is held, and dumped whole."""
+    images = start(s, policy=AHEAD, keep=True, predump="exec sleep 600")
+    run = grow_slowly(s)
+    event = s.wait_event(run.name, "predump", "failed", seconds=60)
+    check("why", "before CRIU had begun" in event["reason"], event)
+    run.wait_held()
+    event = s.wait_event(run.name, "checkpoint", "proven", seconds=30)
+    same("what is left", os.listdir(images), ["j1"])
+    goes_on(s, run)
