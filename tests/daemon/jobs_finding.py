@@ -132,7 +132,8 @@ def match_observes(s):
     other = s.make_group("other-1")
     set_limit(group, 80)
     state = os.path.join(s.work, "state")
-    program = s.popen([PYTHON, s.workload, "grow", "--to", "72", "--rate", "25", "--rest", "2", "--state", state], group=group)
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "72", "--rate", "12", "--rest", "2", "--state", state],
+                      group=group)
     bystander = start_program(s, "nap", "--rest", "60", group=other)
     job = wait_until("it is found", lambda: [j for j in s.jobs() if j["cgroup"] == group], detail=s.log)[0]
     same("policy", job["policy"], "observe")
