@@ -199,7 +199,7 @@ def batch_policy(s):
 def observe_policy(s):
     """Policy observe tells of the whole ladder and does nothing: the job runs on, and its limit is the kernel's."""
     s.daemon()
-    run = s.grow("--to", "76", "--rate", "25", limit="80M", options=("--policy", "observe"))
+    run = s.grow("--to", "76", "--rate", "10", limit="80M", options=("--policy", "observe"))  # it is looked at once a second
     run.check_unharmed(run.wait())
     outcomes = set(e["outcome"] for e in s.events(run.name) if e["action"] not in ("watch", "end"))
     same("what it did", outcomes, {"observed"})
