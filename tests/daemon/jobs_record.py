@@ -12,11 +12,16 @@ from jobs_kit import MEMORY, MIB, NOBODY, PATIENCE, PYTHON, VERSION, Skip, check
 GROW = "import time\nkeep = []\nfor i in range({count}):\n    keep.append(bytearray(5 << 20))\n    time.sleep({pause})\n"
 
 
+def story_of(s, job):
+    """What `why --json` has of it; of one that runs, what holds its memory: it has no outcome, and may be nothing."""
+    status, out, _ = s.client("why", job, "--json")
+    return (json.loads(out) or [{}])[0] if status == 0 else {}
+
+
 def told(s, job, **wanted):
     """Its story by `why --json`, once the record has these values."""
     def found():
-        status, out, _ = s.client("why", job, "--json")
-        story = json.loads(out)[0] if status == 0 else {}
+        story = story_of(s, job)
         return story if all(story.get(key, "?") == value for key, value in wanted.items()) else None
     return wait_until(f"why {job}: {wanted}", found, detail=lambda: (s.client("why", job, "--json"), s.told(job), s.log()))
 
@@ -24,8 +29,7 @@ def told(s, job, **wanted):
 def ended(s, job):
     """Its story, once the record has its end, whatever that was."""
     def found():
-        status, out, _ = s.client("why", job, "--json")
-        story = json.loads(out)[0] if status == 0 else {}
+        story = story_of(s, job)
         return story if story.get("outcome") else None
     return wait_until(f"the end of {job}", found, detail=lambda: (s.client("why", job, "--json"), s.told(job), s.log()))
 
