@@ -73,7 +73,7 @@ def record_by_itself(s):
 
 
 @scenario("process")
-def record_attached(s):
+def record_command_of_attached(s):
     """Of a job that nobody started with `run` the command is told as it can be typed, each word of it whole."""
     s.daemon()
     job = start_shell(s, "sleep 1.5; true # $HOME", "it's")
