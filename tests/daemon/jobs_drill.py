@@ -25,7 +25,7 @@ def bombs(s):
 
 
 def check_clean(s):
-    same("no job is left", s.jobs(), [])
+    wait_until("no job is left", lambda: not s.jobs(), 20, lambda: (s.jobs(), s.log()))
     wait_until("no process is left", lambda: not bombs(s), 10, lambda: bombs(s))
 
 
@@ -91,7 +91,6 @@ def drill_is_broken_off(s):
         _, err = process.communicate(timeout=PATIENCE)
         same("its status", process.returncode, wanted)
         check("said", number == signal.SIGKILL or "was broken off" in err, err)
-        wait_until("no job is left", lambda: not s.jobs(), 20, lambda: (s.jobs(), s.log()))
         check_clean(s)
 
 

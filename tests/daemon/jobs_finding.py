@@ -66,6 +66,7 @@ def attach_a_cgroup(s):
     group = s.make_group("batch-step")
     state = os.path.join(s.work, "state")
     program = s.popen([PYTHON, s.workload, "grow", "--to", "110", "--rate", "20", "--state", state], group=group)
+    s.wait_in_group(program, group)
     out = s.must("attach", group, "--limit", "72M", "--name", "step")
     job = s.status("step")
     same("its id", out.strip(), job["job"])
@@ -90,7 +91,7 @@ def limit_by_somebody_else(s):
     set_limit(group, 300)
     program = s.popen([PYTHON, s.workload, "grow", "--to", "90", "--rate", "6", "--rest", "60", "--state", s.work + "/state"],
                       group=group)
-    wait_until("it lives there", lambda: read_text(MEMORY + group + "/cgroup.procs").split())
+    s.wait_in_group(program, group)
     s.must("attach", group, "--name", "theirs")
     same("read", s.own_limit("theirs"), 300 * MIB)
     set_limit(group, 100)
@@ -131,7 +132,8 @@ def match_observes(s):
     other = s.make_group("other-1")
     set_limit(group, 80)
     state = os.path.join(s.work, "state")
-    program = s.popen([PYTHON, s.workload, "grow", "--to", "72", "--rate", "25", "--rest", "2", "--state", state], group=group)
+    program = s.popen([PYTHON, s.workload, "grow", "--to", "72", "--rate", "12", "--rest", "2", "--state", state],
+                      group=group)
     bystander = start_program(s, "nap", "--rest", "60", group=other)
     job = wait_until("it is found", lambda: [j for j in s.jobs() if j["cgroup"] == group], detail=s.log)[0]
     same("policy", job["policy"], "observe")
@@ -166,7 +168,7 @@ def match_many(s):
     for number in range(many):
         s.popen(["/bin/sleep", "600"], group=s.make_group(f"many-{number}"))
     s.daemon(f"[match tests]\ncgroup = {s.memory}/many-*\n")
-    wait_until("all are watched", lambda: len(s.jobs()) == many, detail=lambda: f"{len(s.jobs())} of {many}")
+    wait_until("all are watched", lambda: len(s.jobs()) == many, 120, lambda: f"{len(s.jobs())} of {many}")
 
 
 @scenario("cgroup")
@@ -191,7 +193,7 @@ def match_leaves_what_is_placed(s):
     s.daemon(f"[match tests]\ncgroup = {s.memory}/*\npolicy = default\nlimit = 72M\n")
     placed, found = s.make_group("headroom-j4711-1"), s.make_group("headroom-jobs")
     for group in (placed, found):
-        s.popen(["/bin/sleep", "60"], group=group)
+        s.wait_in_group(s.popen(["/bin/sleep", "60"], group=group), group)
     wait_until("the other is found", lambda: [j for j in s.jobs() if j["cgroup"] == found], detail=s.log)
     time.sleep(0.5)
     same("this one is not", [j["cgroup"] for j in s.jobs()], [found])
@@ -223,7 +225,8 @@ def match_observes_no_run(s):
 @scenario("cgroup")
 def match_locks_a_run(s):
     """Where the rule locks, `run --policy` is told that it is not granted, and its owner can't detach the job."""
-    s.daemon("[match tests]\nuser = nobody\npolicy = batch\nlock = yes\n")
+    # Nobody else's cgroup may fit.
+    s.daemon(f"[match tests]\nuser = nobody\ncgroup = {s.memory}/headroom-*\npolicy = batch\nlock = yes\n")
     os.chmod(s.work, 0o777)
     run = s.program("nap", "--to", "10", "--rest", "60", options=("--policy", "observe"), user=65534)
     same("policy", run.wait_watched()["policy"], "batch")

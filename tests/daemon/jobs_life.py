@@ -102,7 +102,7 @@ def stopped_in_peace(s):
     """SIGTERM of a private daemon lets held jobs go, with the fuse armed: nothing is frozen after it."""
     daemon = s.daemon()
     held = s.grow("--to", "200", "--rate", "60", limit="72M")
-    asked = start_nap(s, "--rest", "3")
+    asked = start_nap(s, "--rest", "6")
     s.must("hold", asked.name)
     asked.wait_held()
     held.wait_held()
@@ -120,7 +120,7 @@ def nobody_comes_back(s):
     """kill -9 and no new daemon: after 60 s the helper lets held jobs go by itself, with the fuse armed."""
     daemon = s.daemon()
     held = s.grow("--to", "200", "--rate", "60", limit="72M")
-    asked = start_nap(s, "--rest", "1")
+    asked = start_nap(s, "--rest", "20")  # over by the time that it goes on
     s.must("hold", asked.name)
     before = held.wait_held()
     daemon.kill()
@@ -305,7 +305,9 @@ def two_private_daemons(s):
 def held_over_a_stop_and_start(s):
     """A job that is held when the daemon is told to stop is released, and the next daemon still watches it."""
     daemon = s.daemon()
-    run = start_nap(s, "--rest", "5")
+    go, reached = (os.path.join(s.work, name) for name in ("go", "there"))
+    run = s.grow("--start", "20", "--to", "20", "--go", go, "--reached", reached)
+    wait_until("it is there", lambda: os.path.exists(reached), detail=run.err)
     before = run.status()
     s.must("hold", run.name)
     run.wait_held()
@@ -315,4 +317,6 @@ def held_over_a_stop_and_start(s):
     s.daemon()
     after = run.status()
     check("watched, not held", after and after["job"] == before["job"] and not after["frozen"], (after, s.log()))
+    with open(go, "w", encoding="ascii"):
+        pass
     run.check_unharmed(run.wait())

@@ -183,8 +183,8 @@ class Prometheus:
                    lambda: (self.value(query), read_text(self.log)[-2000:]))
 
     def firing(self):
-        data = self.ask("alerts")
-        return {alert["labels"]["alertname"] for alert in data["alerts"] if alert["state"] == "firing"} if data else set()
+        data = wait_until("Prometheus answers", lambda: self.ask("alerts"))
+        return {alert["labels"]["alertname"] for alert in data["alerts"] if alert["state"] == "firing"}
 
 
 @scenario("cgroup", alone=True)

@@ -26,12 +26,20 @@ def pool_with_shared_pages(s):
 def forking_family_held_whole(s):
     """A family that forks all the time is held whole, again and again: no member counts on, none is born."""
     s.daemon()
-    run = s.program("forker", "--children", "12", "--rest", "25")
+    run = s.program("forker", "--children", "12", "--rest", "120")
     run.wait_watched()
-    wait_until("it forks", lambda: os.path.exists(run.state) and struct.unpack_from("<Q", open(run.state, "rb").read())[0] > 12)
+
+    def forked():
+        data = open(run.state, "rb").read() if os.path.exists(run.state) else b""
+        return data and struct.unpack_from("<Q", data)[0] > 12
+
+    def freezes():
+        return [event for event in s.events(run.name) if event["action"] == "frozen"]
+    wait_until("it forks", forked)
     for number in range(8):
         time.sleep(0.1)
         s.must("hold", run.name)
+        wait_until("it stands still", lambda n=number: len(freezes()) > n, detail=run.explain)
         time.sleep(0.5)  # signals and freezes take effect at the next return to user space
         before = open(run.state, "rb").read()
         time.sleep(0.5)

@@ -11,7 +11,7 @@ import termios
 import time
 
 from jobs_answers import start_nap
-from jobs_kit import MEMORY, MIB, PATIENCE, PYTHON, check, same, scenario, wait_until
+from jobs_kit import MIB, PATIENCE, PYTHON, check, same, scenario, wait_until
 
 PACE = re.compile(r"left at this pace|growing")
 
@@ -57,6 +57,7 @@ def tables_fit(s):
     run = start_nap(s, options=("--name", "a-name-that-is-nearly-as-long-as-a-name-of-a-job-may-be"))
     s.must("hold", run.name)
     run.wait_held()
+    run.wait_event("frozen")  # the last of its events for now
     items = json.loads(s.must("doctor", "--json"))
     jobs, events = s.jobs(), s.events()
     # Of the terminal something else is said where there is one; what the host has changes from look to look.
@@ -90,7 +91,7 @@ def hostile_names(s):
     s.daemon()
     group = s.make_group("ev\x1b[31mil 日本語日本語日本語日本語 " + "very " * 20 + "long")
     sleeper = s.popen(["sleep", "60"], group=group)
-    wait_until("it is there", lambda: open(MEMORY + group + "/cgroup.procs", encoding="ascii").read().strip())
+    s.wait_in_group(sleeper, group)
     job = s.must("attach", group).strip()
     for columns in (120, 80, 50):
         for words in (("status",), ("status", job), ("doctor",), ("events",), ("limit", job)):

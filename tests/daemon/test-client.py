@@ -543,7 +543,7 @@ def record(fake):
     process = fake.popen("record", "j1", "--output", path, "--interval", "20ms")
     check("says so", "recording j1" in process.stderr.readline(), "first line")
     wait_until("begun", lambda: len(record_lines(path)) == 3)
-    time.sleep(0.3)
+    time.sleep(1)
     fake.tell("use", "j1", 5000)
     wait_until("a step", lambda: any(line.endswith(" 5000 4096") for line in record_lines(path)))
     fake.event("j1", "notice", "ok", "notice", "done", "70 %")
@@ -565,7 +565,7 @@ def record(fake):
     same("what changed, alone", [m[1] for m in moments], [1000, 1000, 5000, 5000, 7000] + [7000] * (len(moments) - 5))
     check("at most the last moment after that", len(moments) <= 6, moments)
     check("in order", all(a[0] < b[0] for a, b in zip(moments, moments[1:])), moments)
-    check("no slope where it stood still", moments[1][0] > 200000 and moments[2][0] - moments[1][0] < 200000, moments)
+    check("no slope where it stood still", moments[2][0] - moments[1][0] < moments[1][0] > 500000, moments)
     check("stage", re.fullmatch(r"# at \d+ stage notice", next(l for l in lines if "stage" in l)), lines)
     check("the end", re.fullmatch(r"# what stopped \d+", lines[-1]), lines[-1])
 
@@ -604,7 +604,7 @@ def record_refused(fake):
     # What was begun of a line is taken away again.
     process = fake.popen("record", "work", "--output", path, "--interval", "10ms", preexec_fn=no_room)
     process.stderr.readline()
-    for used in range(20):
+    for used in range(500):
         fake.tell("use", "work", 123456789000 + used)
         time.sleep(0.02)
         if process.poll() is not None:
@@ -764,7 +764,8 @@ def run_in_background(fake):
     done = fake.shell("$H run -- python3 -c 'import os, signal; print(os.getpgrp() == os.getpid(), "
                       "signal.getsignal(signal.SIGINT) is signal.default_int_handler)' & wait $!")
     same("own group", done.stdout, "True True\n")
-    done = fake.shell("$H run -- sleep 60 & sleep 0.5; kill -INT $!; wait $!; echo $?")
+    done = fake.shell("$H run -- sh -c '>begun; exec sleep 60' & until [ -e begun ]; do sleep 0.05; done; "
+                      "kill -INT $!; wait $!; echo $?")
     same("is told", done.stdout, "130\n")
 
 
@@ -827,7 +828,7 @@ def run_detached(fake):
     same("own session", session, pid)
     check("told", "detached=1" in fake.called("^Run")[0], fake.calls)
     same("no command", fake.client("run", "--detach", "/no/such")[0], 127)
-    done = fake.shell("$H run --detach -- sh -c 'echo here' >f 2>g; sleep 0.5; cat f")
+    done = fake.shell("$H run --detach -- sh -c 'echo here' >f 2>g; until grep -q here f; do sleep 0.05; done; cat f")
     same("a file stays", sorted(done.stdout.split()), ["here", "j3"])
     os.mkdir(os.path.join(fake.directory, "headroom-j4.log"))
     status, _, err = fake.client("run", "--detach", "true")
@@ -850,11 +851,12 @@ def run_subreaper(fake):
 
 def terminal_line(fake):
     """On a terminal the first line says what is watched; stages are coloured."""
-    terminal = Terminal(fake, [CLIENT, "run", "--limit", "8G", "--name", "ana", "sleep", "1"])
+    terminal = Terminal(fake, [CLIENT, "run", "--limit", "8G", "--name", "ana", "sh", "-c", "read line"])
     terminal.expect(r"headroom: j1 \(ana\) is watched, limit 8 GiB \(8589934592 bytes\), policy default\r\n")
     fake.wait_for("Follow")
     fake.event("j1", "trim", "notice", "trim", "done", "80 %")
     terminal.expect(r"\x1b\[1;33mheadroom: j1 \(ana\): 80 %\x1b\[0m\r\n")
+    terminal.type("\r")
     same("status", terminal.wait(), 0)
 
 
@@ -900,9 +902,8 @@ def terminal_ctrl_z(fake):
     terminal.expect("ready> ")
     terminal.type("$H run -- cat &\r")
     terminal.expect("ready> ")
-    time.sleep(0.7)
-    terminal.type("jobs\r")
-    terminal.expect(r"Stopped( \(tty input\))? ")
+    terminal.type("until jobs | grep 'Stop''ped'; do sleep 0.05; done\r")
+    terminal.expect(r"Stopped[\s\S]*ready> ")
     terminal.type("fg\r")
     time.sleep(0.3)
     terminal.type("echoed\r")
@@ -989,7 +990,8 @@ def terminal_foreground(fake):
     terminal.expect("ready> ")
     terminal.type("$H run -- bash --norc --noprofile -i\r")
     terminal.expect("ready> ")
-    terminal.type("sleep 60\r")
+    terminal.type("echo on''ward; sleep 60\r")
+    terminal.expect("onward\r\n")
     time.sleep(0.3)
     terminal.type("\x1a")
     terminal.expect("Stopped")
@@ -1010,7 +1012,7 @@ def terminal_hangs_up(fake):
     mark = os.path.join(fake.directory, "mark")
     terminal = Terminal(fake, SHELL)
     terminal.expect("ready> ")
-    terminal.type("$H run -- sh -c 'echo $PPID >ppid; sleep 2; echo done; echo $? >mark'\r")
+    terminal.type("$H run -- sh -c 'echo $PPID >ppid; sleep 4; echo done; echo $? >mark'\r")
     fake.wait_for("Follow")
     wait_until("begun", lambda: os.path.exists(os.path.join(fake.directory, "ppid")))
     time.sleep(0.2)

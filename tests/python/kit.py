@@ -124,7 +124,10 @@ class Daemon:
         """A peer that has said hello, and was welcomed."""
         peer = self.accept(seconds)
         peer.hello = peer.line(seconds)
-        peer.say("welcome headroom/1 j1")
+        try:
+            peer.say("welcome headroom/1 j1")
+        except BrokenPipeError:  # it has ended already: what it said can still be read
+            pass
         return peer
 
     def nobody_comes(self, seconds=0.6):

@@ -18,8 +18,13 @@ class Checkpoint(Case):
         lines = "".join("  %s\n" % line for line in body.split("\n"))
         job = self.job(BEGIN + decorator + "\ndef save():\n" + lines + rest)
         peer = self.daemon.meet()
-        while peer.pid != job.pid:  # a child that an earlier job left behind
-            peer = self.daemon.meet()
+        while peer.pid != job.pid or "checkpoint" not in peer.hello:
+            # A child that an earlier job left behind; or a script so slow that it has said hello before it came to this.
+            again = peer.line() if peer.pid == job.pid else None
+            if again is None:
+                peer = self.daemon.meet()
+            else:
+                peer.hello = again
         self.assertEqual(peer.hello, "hello headroom/1 trim why checkpoint memory-error")
         if rest == WAIT:
             self.assertEqual(job.stdout.readline(), "ready\n")
@@ -152,7 +157,7 @@ class Checkpoint(Case):
                 job, peer = self.saver(
                     "print(0 < headroom.time_left() <= 5, flush=True)\nheadroom.need(60)\n"
                     "print(headroom.time_left() > 50, flush=True)\n"
-                    "time.sleep(1)\nopen('b', 'a').write('x')\nreturn 'b'",
+                    "time.sleep(2)\nopen('b', 'a').write('x')\nreturn 'b'",
                     decorator,
                 )
                 peer.say("checkpoint %f" % (time.time() + 5))
@@ -267,9 +272,10 @@ class Pressure(Case):
             + WAIT
         )
         peer = self.daemon.meet()
+        self.assertEqual(job.stdout.readline(), "ready\n")
         for stage in ("notice", "trim", "ok", "hold", "ok"):
             peer.say("pressure " + stage)
-        self.assertEqual([job.stdout.readline() for _ in range(5)], ["ready\n", "notice\n", "trim\n", "ok\n", "hold\n"])
+        self.assertEqual([job.stdout.readline() for _ in range(4)], ["notice\n", "trim\n", "ok\n", "hold\n"])
         self.assertRegex(peer.ask("trim"), "^trimmed ")
         out, err = job.communicate(timeout=10)
         self.assertEqual((job.returncode, out), (0, ""))

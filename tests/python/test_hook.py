@@ -138,7 +138,10 @@ class Cost(Case):
         added = statistics.median(hooked - bare for hooked, bare in times)
         print("# start-up: %.1f ms more (least: %.1f)" % (added, min(a for a, _ in times) - min(b for _, b in times)))
         self.assertLess(added, 30)  # 2 ms on a quiet machine
-        self.assertTrue(self.daemon.nobody_comes(0.1))
+        came, slow = 0, sum(hooked > 150 for hooked, _ in times)  # those that did not end at once may come
+        while not self.daemon.nobody_comes(0.1):
+            came += 1
+        self.assertLessEqual(came, slow)
 
     def test_idle(self):
         """Nothing runs while nothing is asked: no processor time, no switches."""
@@ -203,10 +206,13 @@ class Unnoticed(Case):
     def test_end_during_trims(self):
         """The interpreter ends while trims come in."""
         for _ in range(10):
-            job = self.job("import time; time.sleep(0.3)")
+            job = self.job("import sys; sys.stdin.readline()")
             peer = self.daemon.meet()
             try:
-                for _ in range(200):
+                for trims in range(200):
+                    if trims == 50:
+                        job.stdin.write("\n")
+                        job.stdin.flush()
                     peer.say("trim")
                     time.sleep(0.001)
             except OSError:
@@ -311,15 +317,17 @@ class Unnoticed(Case):
     def test_exec(self):
         """Across exec no connection is left open, and the new program has one of its own."""
         job = self.job(
-            "import os, sys, time\nif len(sys.argv) > 1:\n  time.sleep(0.1); d = '/proc/self/fd/'; "
-            "print(sum('socket' in os.readlink(d + n) for n in os.listdir(d) if os.path.lexists(d + n)), flush=True); "
+            "import os, sys, time\ndef sockets():\n  d = '/proc/self/fd/'\n"
+            "  links = [os.readlink(d + n) for n in os.listdir(d) if os.path.lexists(d + n)]\n"
+            "  return [link for link in links if 'socket' in link]\n"
+            "if len(sys.argv) > 1:\n  print(len(sys.argv), len(set(sockets()) & set(sys.argv)), flush=True); "
             + WAIT
-            + "else:\n  time.sleep(0.6); os.execv(sys.executable, [sys.executable, __file__, 'again'])\n"
+            + "else:\n  time.sleep(0.6); os.execv(sys.executable, [sys.executable, __file__] + sockets())\n"
         )
         peer = self.daemon.meet()
         self.assertIsNone(peer.line())
         self.assertEqual(self.daemon.meet().pid, job.pid)
-        self.assertEqual(self.finish(job), "0\n")
+        self.assertEqual(self.finish(job), "2 0\n")
 
     def test_finalizers(self):
         """Finalizers run in the helper: one that raises, recurses deeply or forks disturbs nobody."""
@@ -486,10 +494,12 @@ class Processes(Case):
             "import os, time\ntime.sleep(0.5)\nbegin = time.perf_counter()\nfor _ in range(100):\n  pid = os.fork()\n"
             "  if pid == 0: os._exit(0)\n  os.waitpid(pid, 0)\nprint((time.perf_counter() - begin) * 10)"
         )
-        job = self.job(text)
-        self.daemon.meet()
-        hooked = float(self.finish(job))
-        bare = float(self.finish(self.job(text, environment=clean_environment())))
+        times = []
+        for _ in range(3):
+            job = self.job(text)
+            self.daemon.meet()
+            times.append((float(self.finish(job)), float(self.finish(self.job(text, environment=clean_environment())))))
+        hooked, bare = map(min, zip(*times))
         print("# fork and wait: %.2f ms, without the hook %.2f ms" % (hooked, bare))
         self.assertLess(hooked - bare, 5)
 
@@ -502,8 +512,8 @@ class Processes(Case):
                     "if __name__ == '__main__':\n  with multiprocessing.get_context('%s').Pool(2) as pool:\n"
                     "    print(pool.map(work, range(4)))\n" % method
                 )
-                pids = {self.daemon.meet().pid for _ in range(3)}
-                self.assertEqual(len(pids), 3)
+                peers = [self.daemon.meet() for _ in range(3)]  # kept: who is closed comes again
+                self.assertEqual(len({peer.pid for peer in peers}), 3)
                 self.assertEqual(self.finish(job, seconds=60), "[0, 1, 4, 9]\n")
                 while not self.daemon.nobody_comes(0.3):
                     pass
@@ -511,7 +521,8 @@ class Processes(Case):
     def test_subprocess(self):
         """A Python started by the script has the hook too."""
         job = self.job("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import time; time.sleep(0.6)'])")
-        self.assertEqual(len({self.daemon.meet().pid, self.daemon.meet().pid}), 2)
+        peers = [self.daemon.meet() for _ in range(2)]  # kept: who is closed comes again
+        self.assertEqual(len({peer.pid for peer in peers}), 2)
         self.finish(job)
 
     def test_subinterpreter(self):
