@@ -992,12 +992,22 @@ static void phase_ending(struct step *s)
         if (notice == HR_PERMYRIAD_OFF)
                 notice = s->policy->level_permyriad[HR_STAGE_HOLD] / 2; /* chosen: well below any level */
 
-        if (s->ratio + s->policy->margin_permyriad < notice) {
+        bool room = s->ratio + s->policy->margin_permyriad < notice;
+        if (!room)
+                state->below_since_usec = 0;
+        else if (state->below_since_usec == 0)
+                state->below_since_usec = s->in->now_usec;
+        if (room && over(s, state->below_since_usec + ROOM_SETTLE_USEC)) {
                 s->out->actions |= HR_ACT_UNFUSE | HR_ACT_THAW;
                 state->fused = false;
                 note(s, HR_STAGE_OK, "watch", "done", "it survived its interrupt and has room again; %s",
                         NUMBERS(s));
                 let_go(s);
+                return;
+        }
+        if (room) { /* or it frees what it has on its way out */
+                s->out->look_again_usec =
+                        MIN(s->out->look_again_usec, state->below_since_usec + ROOM_SETTLE_USEC);
                 return;
         }
         if (over(s, state->deadline_usec)) {
