@@ -128,6 +128,7 @@ bench: deps
 	@CC='$(CC)' sh tests/bench/bench.sh $(B)
 
 arena: deps
+	@sh tests/deps.sh stress-ng
 	@bash tests/arena/arena.sh $(ARENA)
 
 arena-short: deps
