@@ -88,14 +88,23 @@ class Job:
         return {**{name: read(f"{self.group}/{name}").strip() for name in LIMITS},
                 "RLIMIT_DATA": resource.getrlimit(resource.RLIMIT_DATA)}
 
+    def limited_group(self):
+        """The nearest one with a limit of v2, from its own up; its own where there is none."""
+        group = self.group
+        while (limit := read(group + "/memory.max").strip()) == "max":
+            group = os.path.dirname(group)
+        return group if limit else self.group
+
     def used_bytes(self):
-        """What its cgroup uses that the kernel can't simply drop; where that is not its own alone, what it uses."""
-        stat = dict(line.split() for line in read(self.group + "/memory.stat").splitlines())
-        if "total_rss" in stat and self.group.rpartition("/")[2].startswith("headroom-j"):
+        """What uses the limit that binds it, less what the kernel can simply drop; where it can't be told, what it uses."""
+        group = self.limited_group()
+        stat = dict(line.split() for line in read(group + "/memory.stat").splitlines())
+        if "total_rss" in stat and group.rpartition("/")[2].startswith("headroom-j"):
             return int(stat["total_rss"]) + int(stat.get("total_shmem", 0))
-        if "slab_reclaimable" in stat and read(self.group + "/cgroup.procs").split() == [str(os.getpid())]:
+        alone = group != self.group or read(group + "/cgroup.procs").split() == [str(os.getpid())]
+        if "slab_reclaimable" in stat and alone:
             cache = sum(int(stat[key]) for key in ("inactive_file", "active_file", "slab_reclaimable"))
-            return int(read(self.group + "/memory.current")) - cache
+            return int(read(group + "/memory.current")) - cache
         return rss_bytes()
 
     def keep(self, size):
