@@ -24,6 +24,7 @@ def wait_for(word):
     while word not in open(sys.argv[1], encoding="ascii").read():
         time.sleep(0.01)
 with mmap.mmap(-1, 30 << 20) as block:
+    print("begun", flush=True)
     wait_for("fill")
     block.write(bytes(1 << 20) * 30)
     print("filled", flush=True)
@@ -41,15 +42,20 @@ def status_is_of_now(s):
     with open(go, "w", encoding="ascii"):
         pass
     run = s.run(PYTHON, "-c", FILLS_AND_FREES, go, stdout=subprocess.PIPE, text=True)
-    rested = run.wait_watched()["used_bytes"]
+    same("it has", run.process.stdout.readline(), "begun\n")
     time.sleep(10)  # from then on it would be looked at each 2.5 s
+    rested = run.status()["used_bytes"]
     for word, answer, least, most in (("fill", "filled", 30, 40), ("free", "freed", -2, 5)):
         time.sleep(0.3)
         with open(go, "a", encoding="ascii") as file:
             file.write(word)
         same("it has", run.process.stdout.readline(), answer + "\n")
-        more = (run.status()["used_bytes"] - rested) / MIB
-        check(f"{answer}: told at once", least - 1 <= more <= most, more)
+
+        def more():
+            return (run.status()["used_bytes"] - rested) / MIB
+        # A tree's looks may take 2 % of a core: after one that had to wait for the processor the next comes later.
+        wait_until(f"{answer}: told at once", lambda: least - 1 <= more() <= most,
+                   1 if s.kind == "process" else 0, detail=more)
     with open(go, "a", encoding="ascii") as file:
         file.write("end")
     same("it ends", run.wait(), 0)
@@ -248,7 +254,7 @@ def ctrl_c_passes(s):
 def detached(s):
     """run --detach prints the id and ends; the job runs on and its output goes to headroom-ID.log."""
     s.daemon()
-    status, out, err = s.client("run", "--detach", "--limit", "64M", "--name", "away", "--", "sh", "-c", "sleep 1; echo hello")
+    status, out, err = s.client("run", "--detach", "--limit", "64M", "--name", "away", "--", "sh", "-c", "sleep 3; echo hello")
     same("status", status, 0)
     job = out.strip()
     same("its id", s.status("away")["job"], job)

@@ -5,7 +5,6 @@ its answers is tried; the virtual machine's tests have the real one."""
 import os
 import signal
 import stat
-import time
 
 from jobs_kit import NOBODY, Skip, check, read_text, same, scenario, wait_until
 
@@ -48,8 +47,8 @@ def start(s, check_="exit 0", dump="part pages-1", policy="", keep=False, predum
     return images
 
 
-def grow(s, **options):
-    return s.grow("--to", "120", "--rate", "40", limit="80M", options=("--policy", "save"), **options)
+def grow(s, rate=40):
+    return s.grow("--to", "120", "--rate", str(rate), limit="80M", options=("--policy", "save"))
 
 
 def calls(s):
@@ -59,13 +58,21 @@ def calls(s):
 AHEAD = "criu_predump = yes\nsettle = 1s\nnotice = 40%\ntrim = 50%"
 
 
-def grow_slowly(s, to=120):
+def grow_slowly(s, *words, to=120):
     """So that 5 s are left when half of its limit is used."""
-    return s.grow("--to", str(to), "--rate", "6", limit="80M", options=("--policy", "save"))
+    return s.grow("--to", str(to), "--rate", "6", *words, limit="80M", options=("--policy", "save"))
 
 
 def told(s, run, *actions):
     return [f"{e['action']} {e['outcome']}" for e in s.events(run.name) if e["action"] in actions]
+
+
+def run_that_rests(s, words, **options):
+    """A Python that has done `words`, and rests for 6 s."""
+    code = f"import sys, time; {words}\nprint('rests', file=sys.stderr, flush=True); time.sleep(6)"
+    run = s.run("/usr/bin/python3", "-c", code, options=("--policy", "save"), **options)
+    wait_until("it rests", lambda: "rests\n" in run.err(), detail=run.explain)
+    return run
 
 
 def goes_on(s, run):
@@ -81,6 +88,7 @@ def criu_saves_and_ends(s):
     images = start(s)
     run = grow(s)
     same("killed where it stood", run.wait(), 137)
+    run.end_event()
     done = [e["action"] for e in s.events(run.name) if e["action"] in ("freeze", "checkpoint", "kill", "saved")
             and e["outcome"] != "passed over"]
     same("what was done", done, ["freeze", "checkpoint", "checkpoint", "kill", "saved"])
@@ -108,7 +116,9 @@ def criu_saves_and_ends(s):
 def criu_does_not_say_why(s):
     """Where the log of a restore has no reason, the first of what became of its processes is told."""
     start(s, why="")
-    same("saved", grow(s).wait(), 137)
+    run = grow(s)
+    same("saved", run.wait(), 137)
+    run.end_event()
     status, _, err = s.client("resume", "j1", "--limit", "200M")
     check("told", status == 1 and "12 exited, status=1; its image is kept" in err, (status, err))
 
@@ -121,7 +131,7 @@ def criu_half_an_image(s):
     run.wait_held()
     event = s.wait_event(run.name, "checkpoint", "failed")
     check("told", "left out a part" in event["reason"], event)
-    same("nothing is left", os.listdir(images), [])
+    wait_until("nothing is left", lambda: os.listdir(images) == [], detail=lambda: os.listdir(images))
     goes_on(s, run)
 
 
@@ -134,7 +144,7 @@ def criu_fails(s):
     run.wait_held()
     event = s.wait_event(run.name, "checkpoint", "failed")
     check("told", "No space left on device" in event["reason"], event)
-    same("nothing is left", os.listdir(images), [])
+    wait_until("nothing is left", lambda: os.listdir(images) == [], detail=lambda: os.listdir(images))
     goes_on(s, run)
 
 
@@ -145,7 +155,7 @@ def criu_does_not_work(s):
     check("doctor", "this kernel is too new" in s.must("doctor"), s.must("doctor"))
     status, _, err = s.client("run", "--checkpoint", "criu", "--", "true")
     check("run", status != 0 and "this kernel is too new" in err, (status, err))
-    run = grow(s)
+    run = grow(s, rate=15)  # the way from its checkpoint level to its hold level takes 370 ms
     run.wait_held()
     passed = [e for e in s.events(run.name) if e["action"] == "checkpoint" and e["outcome"] == "passed over"]
     check("passed over with the reason", passed and "this kernel is too new" in passed[0]["reason"], passed)
@@ -179,10 +189,8 @@ def criu_is_not_let_near(s):
     for what, words in code.items():
         read, write = os.pipe()
         more = {"stdout": write} if what == "pipe" else {}
-        run = s.run("/usr/bin/python3", "-c", f"{words}\nimport time; time.sleep(6)", options=("--policy", "save"), **more)
+        run = run_that_rests(s, words, **more)
         os.close(write)
-        run.wait_watched()
-        time.sleep(0.5)
         s.client("checkpoint", run.name)
         event = s.wait_event(run.name, "checkpoint", "failed")
         check(what, {"deleted": "a deleted file", "serves": "serves a socket"}.get(what, what) in event["reason"], event)
@@ -250,13 +258,11 @@ def criu_takes_its_proc_files(s):
     """A job that was reading of itself in /proc when it was held: those files are there again with its processes, and are
     not missed before."""
     start(s, keep=True)
-    run = s.run("/usr/bin/python3", "-c", "import time; a = open('/proc/self/stat'); time.sleep(6)",
-                options=("--policy", "save"))
-    run.wait_watched()
-    time.sleep(0.5)
+    run = run_that_rests(s, "a = open('/proc/self/stat')")
     s.must("checkpoint", run.name)
     s.wait_event(run.name, "checkpoint", "proven")
     same("it goes on to its end", run.wait(), 0)
+    run.end_event()
     status, _, err = s.client("resume", "j1")
     check("CRIU was asked for it", status == 1 and "the page is torn" in err, (status, err))
 
@@ -268,11 +274,8 @@ def criu_deleted_in_tmp(s):
     if read_text("/proc/sys/fs/protected_symlinks").strip() != "0":
         raise Skip("the kernel protects links here (sysctl fs.protected_symlinks)")
     start(s, keep=True)
-    code = "import tempfile, time; a = tempfile.TemporaryFile(dir='/tmp'); b = tempfile.NamedTemporaryFile(dir='/tmp')"
-    code += "; import os; os.unlink(b.name); time.sleep(6)"
-    run = s.run("/usr/bin/python3", "-c", code, options=("--policy", "save"), user=NOBODY)
-    run.wait_watched()
-    time.sleep(0.5)
+    run = run_that_rests(s, "import tempfile, os; a = tempfile.TemporaryFile(dir='/tmp'); "
+                         "b = tempfile.NamedTemporaryFile(dir='/tmp'); os.unlink(b.name)", user=NOBODY)
     s.client("checkpoint", run.name)
     event = s.wait_event(run.name, "checkpoint", "failed")
     check("said", "fs.protected_symlinks" in event["reason"], event)
@@ -283,7 +286,8 @@ def criu_deleted_in_tmp(s):
 def criu_is_not_disturbed(s):
     """While CRIU is at a job nothing else is done to it, but to end it; a daemon that dies then leaves both alone, and the next one
     waits for the end of it."""
-    images = start(s, dump="sleep 6; part pages-1", keep=True)
+    go = os.path.join(s.work, "go")
+    images = start(s, dump=f"while [ ! -e {go} ]; do sleep 0.1; done; part pages-1", keep=True)
     run = grow(s)
     run.wait_held()
     s.wait_event(run.name, "checkpoint", "started")
@@ -295,6 +299,8 @@ def criu_is_not_disturbed(s):
     s.daemons.pop().wait()
     config = read_text(s.config)
     s.daemon(config)
+    with open(go, "w", encoding="ascii"):
+        pass
     event = s.wait_event(run.name, "checkpoint", "proven")
     check("the new daemon knows of the image", os.path.exists(os.path.join(images, "j1", "manifest")), event)
     goes_on(s, run)
@@ -311,6 +317,7 @@ def criu_writes_ahead(s):
           "stood still for 3 us" in event["reason"], event)
     check("it is not listed as saved", not any(row["stage"] == "saved" for row in s.jobs()), s.jobs())
     same("killed where it stood", run.wait(), 137)
+    run.end_event()
     same("what was done", told(s, run, "predump", "freeze", "checkpoint", "saved"),
          ["predump started", "predump done", "checkpoint passed over", "freeze done", "checkpoint started",
           "checkpoint proven", "saved done"])
@@ -399,9 +406,9 @@ def criu_has_the_job(s):
     only writes any more, it is. A daemon that dies meanwhile changes nothing of that."""
     for dies in (False, True):
         seen = os.path.join(s.work, f"seen-{dies}")
-        part = f"echo now > {seen}; part inventory; part pages-1; sleep 5; part pagemap-$tree; sleep 4"
+        part = f"echo now > {seen}; part inventory; part pages-1; sleep 4; part pagemap-$tree; sleep 4"
         images = start(s, policy=AHEAD, keep=True, predump=part)
-        run = grow_slowly(s, to=70)
+        run = grow_slowly(s, "--rest", "3", to=70)  # else it ends when CRIU lets go of it
         wait_until("CRIU has it", lambda: os.path.exists(seen), seconds=60, detail=s.log)
         if dies:
             s.daemons[-1].send_signal(signal.SIGKILL)

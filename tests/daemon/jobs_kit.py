@@ -431,9 +431,14 @@ class Run:
         return self.scene.own_limit(self.name)
 
     def wait_watched(self):
+        """Its status once it is watched and its command has begun: until then `run` gives up if the daemon goes."""
+        def has_begun(pid):  # before, it is a copy of `run`
+            return read_text(f"/proc/{pid}/cmdline", "") != read_text(f"/proc/{self.process.pid}/cmdline", "")
+
         def watched():
             check(f"{self.name} runs", self.process.poll() is None, (self.process.returncode, self.err(), self.scene.log()))
-            return self.status()
+            status = self.status()
+            return status and has_begun(status["leader_pid"]) and status
         return wait_until(f"{self.name} is watched", watched)
 
     def wait_held(self, seconds=PATIENCE):
