@@ -43,7 +43,8 @@
 #define RETRY_USEC HR_USEC_PER_SEC
 #define GREET_USEC (500 * HR_USEC_PER_MSEC)     /* at a retry: meanwhile no signal is passed on */
 #define ASK_USEC (300 * HR_USEC_PER_MSEC)       /* for an answer between ctrl-Z and the stop */
-#define LAST_WORD_USEC (300 * HR_USEC_PER_MSEC) /* for the daemon's last event once the job is gone */
+#define LAST_WORD_USEC (300 * HR_USEC_PER_MSEC) /* for the daemon's last event once the job is gone, */
+#define LAST_ORDER_USEC (5 * HR_USEC_PER_SEC)   /* which may be to start it again */
 
 struct run {
         const struct hr_options *o;
@@ -429,7 +430,8 @@ static int on_exec(sd_event_source *source, int fd HR_UNUSED, uint32_t events HR
 static void hear_last_word(struct run *run)
 {
         HR_CLEANUP(hr_call_list_done) struct hr_call_list list = {0};
-        uint64_t until = hr_clock_usec() + LAST_WORD_USEC;
+        bool ordered = run->furthest >= HR_STAGE_CHECKPOINT;
+        uint64_t until = hr_clock_usec() + (ordered ? LAST_ORDER_USEC : LAST_WORD_USEC);
 
         if (!run->call || run->lost)
                 return;
