@@ -648,7 +648,9 @@ static void verb_ask(struct hr_manager *m, struct hr_command *c, struct hr_job *
         if (job)
                 hr_card_read(job->card, &status);
         answer(m, c, 0, "%s: %s", name,
-                !job               ? "it has ended"
+                !job ? "it has ended"
+                : job->seized_usec > 0 && job->ask != HR_ASK_NOTHING
+                        ? "as soon as CRIU lets go of it, which writes its memory ahead"
                 : status.reason[0] ? status.reason
                                    : "nothing was to be done");
 }

@@ -441,6 +441,7 @@ def criu_hangs(s):
         if word == "predump":
             stuck = s.wait_event(run.name, "predump", "stuck", seconds=60)
             check("what to type", f"headroom kill {stuck['job']}" in stuck["reason"], stuck)
+            check("a hold waits, and that is said", "as soon as CRIU lets go" in s.must("hold", run.name), s.log())
         else:
             status, _, err = s.client("resume", run.name, "--limit", "200M")
             check("not let go", status == 1 and "being saved by CRIU" in err and "headroom kill" in err, (status, err))
