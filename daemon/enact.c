@@ -374,8 +374,8 @@ static void act_save(struct hr_manager *m, struct hr_job *job, const struct hr_t
         } else if (job->save_method == HR_METHOD_CRIU)
                 hr_images_dump(m, job);
         else if (job->save_method == HR_METHOD_HOOK)
-                hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", "checkpoint",
-                        p->checkpoint_deadline_usec);
+                hr_ladder_hook(m, job, p->checkpoint_method.path, "checkpoint", job->state.stage,
+                        "checkpoint", p->checkpoint_deadline_usec);
         else
                 job->save = hr_checkpoint_signal(t, &p->checkpoint_method, p->checkpoint_file[0] != '\0',
                         job->save_text, sizeof(job->save_text));

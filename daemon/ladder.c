@@ -129,7 +129,7 @@ void hr_ladder_mention(
 }
 
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
-        const char *reason, uint64_t timeout_usec)
+        enum hr_stage stage, const char *reason, uint64_t timeout_usec)
 {
         static struct hr_helper_request q; /* 6 KiB; one thread; sent by copy */
         if (path[0] == '\0')
@@ -143,8 +143,7 @@ void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, 
         snprintf(q.id, sizeof(q.id), "%s", job->id);
         snprintf(q.name, sizeof(q.name), "%s", job->card->name);
         snprintf(q.path, sizeof(q.path), "%s", path);
-        snprintf(q.stage, sizeof(q.stage), "%s",
-                strcmp(kind, "end") == 0 ? "end" : hr_stage_name(job->state.stage));
+        snprintf(q.stage, sizeof(q.stage), "%s", strcmp(kind, "end") == 0 ? "end" : hr_stage_name(stage));
         snprintf(q.reason, sizeof(q.reason), "%s", reason);
         q.used_bytes = job->used_bytes;
         q.limit_bytes = job->own_limit_bytes;
@@ -441,9 +440,9 @@ static void run_hooks(struct hr_manager *m, struct hr_job *job, const struct hr_
                 return;
         if (strcmp(n->action, "notice") == 0 ||
                 (strcmp(n->action, "trim") == 0 && strcmp(n->outcome, "started") == 0))
-                hr_ladder_hook(m, job, p->on_notice, "notice", n->reason, p->hook_timeout_usec);
+                hr_ladder_hook(m, job, p->on_notice, "notice", n->stage, n->reason, p->hook_timeout_usec);
         else if (strcmp(n->action, "freeze") == 0 && strcmp(n->outcome, "done") == 0)
-                hr_ladder_hook(m, job, p->on_hold, "hold", n->reason, p->hook_timeout_usec);
+                hr_ladder_hook(m, job, p->on_hold, "hold", n->stage, n->reason, p->hook_timeout_usec);
 }
 
 static void tell(
@@ -907,7 +906,8 @@ void hr_ladder_end(struct hr_manager *m, struct hr_job *job)
         }
         send_end(m, job, outer_kills, outcome, reason);
         ask_unit(m, job);
-        hr_ladder_hook(m, job, job->policy->on_end, "end", reason, job->policy->hook_timeout_usec);
+        hr_ladder_hook(
+                m, job, job->policy->on_end, "end", job->state.stage, reason, job->policy->hook_timeout_usec);
         if (job->owned) {
                 memset(&q, 0, sizeof(q));
                 hr_job_state(job, &state);

@@ -120,7 +120,7 @@ void hr_ladder_mention(
         struct hr_manager *m, struct hr_job *job, const char *action, uint64_t took_usec, const char *reason);
 void hr_ladder_note(struct hr_job *job, const char *reason); /* the reason that status shows */
 void hr_ladder_hook(struct hr_manager *m, struct hr_job *job, const char *path, const char *kind,
-        const char *reason, uint64_t timeout_usec);
+        enum hr_stage stage, const char *reason, uint64_t timeout_usec);
 void hr_ladder_publish(
         struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *decision);
 

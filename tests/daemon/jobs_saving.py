@@ -158,8 +158,8 @@ def told_by_hooks(s):
     hook = s.script("tell", f'#!/bin/sh\nenv > "{s.work}/told-$1.new"\nid -un >> "{s.work}/told-$1.new"\n'
                     f'cat /proc/self/oom_score_adj >> "{s.work}/told-$1.new"\nmv "{s.work}/told-$1.new" "{s.work}/told-$1"\n')
     s.daemon(f"[policy default]\non_notice = {hook}\non_hold = {hook}\non_end = {hook}\n")
-    # 500 ms from stage to stage, for one that is passed over within a look has no hook of its own.
-    run = s.grow("--to", "110", "--rate", "15", limit="80M", options=("--name", "teller"))
+    # Fast: two stages may come within a look, and each has its hook.
+    run = s.grow("--to", "110", "--rate", "150", limit="80M", options=("--name", "teller"))
     held = run.wait_held()
     s.must("resume", "teller", "--limit", "200M")
     run.check_unharmed(run.wait())
