@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 
@@ -229,6 +230,19 @@ def is_started_again_by_itself(s):
                                              if (event["action"], event["outcome"]) == ("retry", "started")], [90, 135])
     check("it says so", "started again, 1 of 2, with a limit of 90 MiB" in run.err() and "2 of 2" in run.err(), run.err())
     wait_until("listed no more", lambda: s.jobs() == [])
+
+
+@scenario("cgroup")
+def is_started_again_late(s):
+    """Also where the daemon has no processor for a second when the job ends."""
+    daemon = s.daemon(RETRYING)
+    slow = "import atexit, time\natexit.register(time.sleep, 1)\n"
+    run = s.run(PYTHON, write(s, "willing.py", slow + WILLING), limit="60M", options=("--policy", "batch", "--name", "again"))
+    run.wait_event("interrupt", "started", 60)
+    daemon.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)
+    daemon.send_signal(signal.SIGCONT)
+    same("it finishes", (run.wait(90), run.out()), (0, "finished\n"))
 
 
 @scenario("cgroup")
