@@ -598,14 +598,19 @@ static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high,
                      : hr_cgroup_write(job->group.dir_fd, "memory.high", text);
         if (r == 0)
                 job->wire.armed_bytes = high;
+        else
+                job->rest_wire_usec = 0; /* tried again */
 }
 
 /* Registering waits for a grace period of the kernel (16 ms, up to 324): the helper's to do. Until then the
  * timer looks. */
 static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t threshold)
 {
-        job->wire.armed_bytes = HR_BYTES_NONE;
         job->high_busy = ask_helper(m, job, HR_HELPER_WIRE, threshold) == 0;
+        if (job->high_busy)
+                job->wire.armed_bytes = HR_BYTES_NONE;
+        else
+                job->rest_wire_usec = 0; /* tried again; the old one stands */
 }
 
 static bool can_have_wire(const struct hr_manager *m, const struct hr_job *job)
