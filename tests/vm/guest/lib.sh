@@ -171,6 +171,12 @@ in_kernel_frozen() {
 }
 # limit_in_kernel JOB: the memory.max that binds it, in bytes, whatever limit is the nearest by its status.
 limit_in_kernel() { cat "/sys/fs/cgroup$(field "$1" cgroup)/memory.max"; }
+limit_is() { [ "$(limit_in_kernel "$1")" = "$2" ]; }
+# limit_becomes TEXT JOB BYTES: it is set after the job is known, a foreign unit's by systemd.
+limit_becomes() {
+	wait_for 20 limit_is "$2" "$3" || true
+	is "$1" "$(limit_in_kernel "$2")" "$3"
+}
 held_or_ended() { held "$1" || ended "$1"; }
 
 # service_pid, service_answers: of the system's daemon.
@@ -212,5 +218,5 @@ for row in json.load(sys.stdin): print(row["job"])'); do
 	[ ! -d /sys/fs/cgroup/user.slice/user-1000.slice ] ||
 		find /sys/fs/cgroup/user.slice/user-1000.slice -name cgroup.kill -exec sh -c 'echo 1 >"$1"' sh {} \;
 	rm -rf /etc/headroom/headroom.conf.d/vm-*.conf "$work/data"
-	! have_headroom || kill -HUP "$(service_pid)" # a rule that has gone is forgotten
+	! have_headroom || systemctl reload headroomd # a rule that has gone is forgotten
 } >/dev/null 2>&1

@@ -8,7 +8,7 @@ is "grow.py finishes where there is room" "$(cat "$work/grow")" 'finished 200 Mi
 for signal in TERM INT; do
 	# A background command of a script inherits SIGINT ignored.
 	env --default-signal=INT python3 $jobs/grow.py --rate 20 --to 300 --state "$work/$signal" 2>/dev/null &
-	wait_for 30 sh -c "[ \$(awk '/VmRSS/ { print \$2 }' /proc/$!/status) -gt 80000 ]"
+	wait_for 60 sh -c "[ \$(awk '/VmRSS/ { print \$2 }' /proc/$!/status) -gt 80000 ]"
 	kill -$signal $!
 	wait $! || true
 	is "grow.py keeps its work on SIG$signal" "$(cat "$work/$signal")" 'saved [1-9]* MiB'

@@ -7,7 +7,7 @@ make_data "$work/data"
 start_job reader 300M cache_reader.py --folder "$work/data" --total 2048 --state "$work/state"
 wait_for 60 known reader
 id=$(field reader job)
-is "its limit is the one asked for" "$(limit_in_kernel reader)" $((300 << 20))
+limit_becomes "its limit is the one asked for" reader $((300 << 20))
 is "it ends well" "$(end_of reader)" 0
 is "it has read everything" "$(cat "$work/state")" 'finished 2048 MiB'
 is "it was never warned" "$(stages_of "$id")" ''

@@ -6,6 +6,7 @@ kills=$(oom_kills)
 start_job steady 300M plateau.py --percent 40 --limit 300 --stay 60 --state "$work/steady"
 start_job grow 400M grow.py --rate 40 --to 500 --state "$work/grow"
 wait_for 90 held grow
+wait_for 30 known steady
 cgroup=$(field grow cgroup) ids="$(field grow job) $(field steady job)"
 
 old=$(service_pid)

@@ -110,10 +110,10 @@ headroom checkpoint turns >/dev/null
 check "and the dump waits for both" wait_for 60 told checkpoint proven "$id"
 headroom resume turns --limit 400M >/dev/null
 is "it goes on to its end" "$(end_of turns) $(cat "$work/turns")" '0 right'
-pause=1 start numpy vain ahead 150M 50 --at-once 60
+pause=2 start numpy vain ahead 150M 50 --at-once 60
 wait_for 60 known vain
 id=$(field vain job)
-check "one that ends by itself is written ahead as well" wait_for 60 told predump "done" "$id"
+check "one that ends by itself is written ahead as well" wait_for 90 told predump "done" "$id"
 is "it ends" "$(end_of vain) $(cat "$work/vain")" '0 right'
 check "and leaves nothing" wait_for 10 sh -c "! ls -A $images | grep pre"
 
@@ -217,21 +217,23 @@ check "and it finishes" wait_for 90 test -e "$work/waits"
 is "rightly" "$(cat "$work/waits")" right
 
 # --- what is asked for while it runs ---------------------------------------------------------------------------
-start files asked keep 400M 100
+pause=0.6 start files asked keep 400M 100
 wait_for 60 known asked
+id=$(field asked job)
 wait_for 60 sh -c "[ \$(wc -l <$work/asked.log) -gt 5 ]"
 as_login ana headroom checkpoint asked
-check "a running job is saved when asked" wait_for 60 told checkpoint proven "$(field asked job)"
+check "a running job is saved when asked" wait_for 60 told checkpoint proven "$id"
 is "and goes on to its end" "$(end_of asked) $(cat "$work/asked")" '0 right'
 
 # --- what CRIU can't take ----------------------------------------------------------------------------------------
 in_background net as_login ana headroom run --name net --limit 400M --policy keep -- python3 -c '
 import socket, time
 a = socket.create_server(("127.0.0.1", 0)); b = socket.create_connection(a.getsockname()); c = a.accept()
+print("connected", flush=True)
 time.sleep(20)'
 wait_for 60 known net
 id=$(field net job)
-sleep 3
+wait_for 60 grep -q connected "$work/net.out"
 as_login ana headroom checkpoint net
 check "a network connection is told of" wait_for 30 told checkpoint failed "$id"
 is "before anything was done" "$(told checkpoint failed "$id")" '*network connection*'

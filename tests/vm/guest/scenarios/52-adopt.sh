@@ -14,7 +14,7 @@ END
 kill -HUP "$(service_pid)"
 systemd-run --quiet --collect --unit=vm-matched python3 $jobs/grow.py --rate 20 --to 500 --state "$work/matched"
 check "a matched unit is found" wait_for 30 known vm-matched.service
-is "it has the rule's limit" "$(limit_in_kernel vm-matched.service)" $((400 << 20))
+limit_becomes "it has the rule's limit" vm-matched.service $((400 << 20))
 check "it is held" wait_for 90 held vm-matched.service
 headroom resume vm-matched.service --limit 800M
 check "it finishes" wait_for 60 grep -qx 'finished 500 MiB' "$work/matched"

@@ -75,6 +75,7 @@ is "up to here the kernel killed none" "$(oom_kills)" "$kills"
 
 begin wall 200M --policy observe -- python3 "$work/greedy.py" 0
 is_told "at its own limit" wall own_limit null 9 '*: killed by the kernel at its own limit*200 MiB*'
+end_of wall >/dev/null # which has said all by then
 is "and run says so" "$(cat "$work/wall.err")" "*OOM killer struck 1 *"
 
 cat >/run/systemd/system/vmendings.slice <<'END'
@@ -113,19 +114,20 @@ done
 
 # --- unseen
 
-begin away 200M -- sleep 20
-as_login ana headroom run --detach --name later -- sh -c 'sleep 20; exit 4' >/dev/null
+# Both end between the stop and the start: the second first, for the start comes when the first has ended.
+begin away 200M -- sleep 40
+as_login ana headroom run --detach --name later -- sh -c 'sleep 30; exit 4' >/dev/null
 wait_for 30 known away
 wait_for 30 known later
 systemctl stop headroomd
-check "it ends without a daemon" wait_for 60 ended away
+check "it ends without a daemon" wait_for 90 ended away
 systemctl start headroomd
 wait_for 60 service_answers
 is_told "while headroomd was down" away unseen null null '*: ended while headroomd was down*'
 is_told "the same, of a detached one: its keeper tells" later failed 4 null '*: failed with status 4*'
 is "and that nobody saw it" "$(told later reason)" 'ended while headroomd was down*'
 
-begin crashed 200M -- sh -c 'sleep 5; exit 6'
+begin crashed 200M -- sh -c 'sleep 10; exit 6'
 wait_for 30 known crashed
 old=$(service_pid)
 kill -KILL "$old"

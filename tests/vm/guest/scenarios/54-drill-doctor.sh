@@ -90,7 +90,7 @@ is "without CAP_SYS_RESOURCE" "$(row fuse)" 'warning | no right*without it: * | 
 is "without CAP_SYS_NICE" "$(row realtime)" 'warning | no real-time priority; without it: * | CAP_SYS_NICE*'
 is "without MEMLOCK" "$(row mlock)" "warning | memory can't be locked; without it: * | LimitMEMLOCK=64M*"
 is "without its score" "$(row oom_score_adj)" 'warning | 0; without less: * | OOMScoreAdjust=-900*'
-is "without its place on the bus" "$(row bus)" 'warning | the system bus does not have *; without it: * | make install *reload dbus'
+become "without its place on the bus" bus 'warning | the system bus does not have *; without it: * | make install *reload dbus'
 mv $policy.away $policy
 systemctl reload dbus
 mv "$criu.away" "$criu"

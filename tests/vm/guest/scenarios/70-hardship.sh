@@ -136,7 +136,7 @@ end_bus_hangs() { systemctl kill --signal=CONT dbus.service; }
 begin_busy() {
 	systemd-run --quiet --collect --unit=scenario-busy -p TasksMax=infinity -p RuntimeMaxSec=150 \
 		bash -c 'for i in $(seq 200); do while :; do :; done & done; wait'
-	wait_for 30 eval '[ "$(systemctl show -p TasksCurrent --value scenario-busy)" -ge 200 ]'
+	wait_for 60 eval '[ "$(systemctl show -p TasksCurrent --value scenario-busy)" -ge 200 ]'
 	xargs renice -n -20 -p <"$cgroup/cgroup.procs"
 }
 end_busy() { systemctl kill --signal=KILL scenario-busy; }
