@@ -5,10 +5,10 @@ programs.py run NAME          runs one, here, without a limit
 programs.py list              their names, and what they are
 
 What test-foresight judges the forecast by: real programs, recorded into recorded/NAME.txt (see README), four at a time,
-in about half an hour. Recording takes root, a memory controller of either version, and on Debian g++, perl, mawk,
-nodejs, git, zstd, jq, r-base-core, default-jdk-headless, python3-pandas and python3-matplotlib; what isn't there is left
-out or fails, and is said. Where a program has a limit, its cgroup gets it, and the kernel kills it there; the others end
-by themselves or are stopped after their time.
+in about half an hour. Recording takes root, a memory controller of either version, and of Debian g++, perl, mawk,
+nodejs, git, zstd, jq, r-base-core, default-jdk-headless, python3-pandas and python3-matplotlib; what isn't there is
+left out or fails, and is said. Where a program has a limit, its cgroup gets it, and the kernel kills it there; the
+others end by themselves or are stopped after their time.
 
 Every third of the first 43 is held back, and so are all after them: the forecast is never tuned on it. The share
 follows from the place in the table, so new programs go to its end. Those after the 43 were chosen, with their limits
@@ -851,7 +851,8 @@ def jq_slurps():
 @program("R: models fitted, summed up and dropped", seconds=90, needs="Rscript", repeats=15)
 def r_bootstrap():
     os.execvp("Rscript", ["Rscript", "--vanilla", "-e", "set.seed(1); n <- 60000;"
-                          " d <- data.frame(x = rnorm(n), y = rnorm(n)); found <- c(); repeat { m <- lm(y ~ x, d[sample(nrow(d), replace = TRUE), ]);"
+                          " d <- data.frame(x = rnorm(n), y = rnorm(n)); found <- c(); repeat {"
+                          " m <- lm(y ~ x, d[sample(nrow(d), replace = TRUE), ]);"
                           " found <- c(found, coef(m)[2]); Sys.sleep(0.7) }"])
 
 
