@@ -553,8 +553,9 @@ def turns(seconds, uneven=0.0, seed=1):
     chance, due = random.Random(seed), time.monotonic()
     while True:
         yield
-        due = max(due + seconds * (1 + uneven * (2 * chance.random() - 1)), time.monotonic())
-        time.sleep(due - time.monotonic())
+        now = time.monotonic()
+        due = max(due + seconds * (1 + uneven * (2 * chance.random() - 1)), now)
+        time.sleep(due - now)
 
 
 def shell(command):
