@@ -766,12 +766,12 @@ def two_ramps():
         kept.append(take(2))
 
 
-@program("results of a function remembered without a bound; most calls repeat", limit=280, seconds=240, step=0.33)
+@program("results of a function remembered without a bound; most calls repeat", limit=280, seconds=240, step=0.36)
 def memo_slows():
     import functools
     chance, result = random.Random(29), functools.cache(lambda key: take(1))
     for _ in turns(0.2):
-        for _ in range(57):
+        for _ in range(4):
             result(int(chance.paretovariate(0.5)))
 
 
