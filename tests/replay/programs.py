@@ -906,7 +906,7 @@ def figures_kept():
     import numpy
     for _ in turns(1, 0.3):
         figure, axes = matplotlib.pyplot.subplots(figsize=(8, 6))
-        axes.plot(numpy.random.rand(20000))
+        axes.plot(numpy.random.rand(500))
         figure.savefig("out.png")
 
 
