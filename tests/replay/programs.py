@@ -867,7 +867,7 @@ def r_rbind():
 @program("R: fitted models kept in a list, each with its data", limit=380, seconds=240, needs="Rscript", step=1.5)
 def r_models():
     os.execvp("Rscript", ["Rscript", "--vanilla", "-e", "set.seed(1); kept <- list(); repeat {"
-                          " n <- sample(8000:30000, 1); kept[[length(kept) + 1]] <- lm(y ~ x,"
+                          " n <- sample(24000:90000, 1); kept[[length(kept) + 1]] <- lm(y ~ x,"
                           " data.frame(x = rnorm(n), y = rnorm(n))); Sys.sleep(1.4) }"])
 
 
