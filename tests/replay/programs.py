@@ -910,7 +910,7 @@ def figures_kept():
         figure.savefig("out.png")
 
 
-@program("g++ -O1: a file of 500 templates", limit=300, seconds=150, needs="g++", step=0.05)
+@program("g++ -O1: a file of 500 templates", limit=450, seconds=150, needs="g++")
 def gxx_templates():
     write("large.cc", "#include <map>\n#include <string>\n#include <vector>\n" + "".join(
         f"struct S{i} {{ int a[{i + 1}]; bool operator<(const S{i} &o) const {{ return a[0] < o.a[0]; }} }};\n"
