@@ -13,8 +13,9 @@ others end by themselves or are stopped after their time.
 Every third of the first 43 is held back, and so are all after them: the forecast is never tuned on it. The share
 follows from the place in the table, so new programs go to its end. Those after the 43 were chosen, with their limits
 and paces, before any of them was recorded; they stay, whatever they show. What may be mended in one is what keeps it
-from living its life at all: it fails, ends too soon, or never comes to its limit. (So five were: the pace of
-three, the size of one, and that of g++, which crawled at its limit without being killed, and fits now.)
+from living its life at all: it fails, ends too soon, or never comes to its limit. (Five were: one
+failed on a turn that came late, two ended within seconds, one came nowhere near its limit, and g++ crawled at its limit
+without being killed; it is smaller, and fits now.)
 """
 
 import concurrent.futures
