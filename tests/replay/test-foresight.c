@@ -25,11 +25,15 @@
  * at a steady pace stops just short of the level, and nothing tells it from one that goes on: that is shown
  * apart.
  *
- * A third of the programs is held back: nothing was tuned on them. Asserted of both shares: by the stricter
- * ruler 95 % are warned; a median error of 25 % at most; no more than one false notice in 100 job-hours but
- * at 1.5 times. Of both together: 95 % are warned in time, and one false notice in 100 job-hours all told. Of
- * those held back alone, 30 of 32 are: one fills its limit in five steps, and two are no pattern yet that
- * could be told at the third last; one doubles a table of a third of its limit in one piece.
+ * Nothing was tuned on those that are held back: a third of the first 43, and all of the 35 after them, which
+ * were chosen before any was recorded. Asserted of both shares, each by itself: 95 % of the lives are warned
+ * in time, and 95 % by the stricter ruler; a median error of 25 % at most; no more than one false notice in
+ * 100 job-hours, without those at 1.5 times and with them.
+ *
+ * Four lives of one program are kin. Of the 32 programs held back that hit, 30 are warned under all four
+ * limits: one doubles a table of a third of its limit in one piece, and one fills its limit in five steps, no
+ * pattern yet that could be told at the third last. And the job-hours are those of the programs that repeat
+ * themselves: counted by lives, at 1.5 times 7 of 17 held back are told falsely, at the other limits none.
  * With FORESIGHT=1 in the environment each life is shown.
  */
 
@@ -65,7 +69,7 @@ struct foresight {
         size_t count;
         struct hr_config *config;
         struct share share[2];      /* tuned, held back */
-        struct share two_thirds[2]; /* of lives that fit, under the limit that is hardest to tell */
+        struct share two_thirds[2]; /* of lives that fit, at 1.5 times, the limit that is hardest to tell */
 };
 
 static bool shown(void)
@@ -375,17 +379,17 @@ static void enough_records(void **state)
                 print_message("%s, at 1.5 times what they used: %zu false in %zu lives, %.1f job-hours\n",
                         i ? "held back" : "tuned", f->two_thirds[i].false_count, f->two_thirds[i].fits,
                         f->two_thirds[i].hours);
-        assert_true(f->share[0].records + f->share[1].records >= 30);
-        assert_true(f->share[1].records >= 10 && f->share[1].hits >= 20 && f->share[1].fits >= 15);
+        assert_true(f->share[0].records >= 25 && f->share[0].hits >= 50 && f->share[0].fits >= 40);
+        assert_true(f->share[1].records >= 40 && f->share[1].hits >= 120 && f->share[1].fits >= 40);
 }
 
 static void warned_in_time(void **state)
 {
-        const struct share *s = ((struct foresight *)*state)->share;
+        struct foresight *f = *state;
 
-        EXPECT_WITHIN(
-                "together", (s[0].warned + s[1].warned) * 100, (s[0].hits + s[1].hits) * 95, UINT64_MAX);
-        EXPECT_WITHIN("held back", s[1].warned, s[1].hits - 2, UINT64_MAX);
+        for (size_t i = 0; i < 2; i++)
+                EXPECT_WITHIN(i ? "held back" : "tuned", f->share[i].warned * 100, f->share[i].hits * 95,
+                        UINT64_MAX);
 }
 
 static void warned_usefully(void **state)
@@ -405,20 +409,18 @@ static void time_left(void **state)
                 EXPECT_WITHIN(i ? "held back" : "tuned", (uint64_t)(median(&f->share[i]) * 1000), 0, 250);
 }
 
-/* At most one in 100 job-hours. */
+/* At most one in 100 job-hours, without those at 1.5 times and with them. */
 static void false_notices(void **state)
 {
         struct foresight *f = *state;
-        double hours = 0;
-        size_t count = 0;
 
         for (size_t i = 0; i < 2; i++) {
-                EXPECT_WITHIN(i ? "held back" : "tuned", f->share[i].false_count, 0,
-                        (uint64_t)(f->share[i].hours / 100));
-                hours += f->share[i].hours + f->two_thirds[i].hours;
-                count += f->share[i].false_count + f->two_thirds[i].false_count;
+                const struct share *s = &f->share[i], *hard = &f->two_thirds[i];
+
+                EXPECT_WITHIN(i ? "held back" : "tuned", s->false_count, 0, (uint64_t)(s->hours / 100));
+                EXPECT_WITHIN(i ? "held back, all told" : "tuned, all told",
+                        s->false_count + hard->false_count, 0, (uint64_t)((s->hours + hard->hours) / 100));
         }
-        EXPECT_WITHIN("all told", count, 0, (uint64_t)(hours / 100));
 }
 
 int main(int argc, char *argv[])
