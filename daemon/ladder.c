@@ -726,6 +726,13 @@ static enum hr_cause find_cause(const struct hr_job *job, uint64_t kernel_peak_b
         return outer_kills > 0 ? HR_CAUSE_BELOW : HR_CAUSE_UNKNOWN;
 }
 
+/* Its owner's, without the reserve that its handlers had: what it is told by, and what comes next is reckoned
+ * from. */
+static uint64_t limit_asked(const struct hr_job *job)
+{
+        return job->granted_from_bytes > 0 ? job->granted_from_bytes : job->own_limit_bytes;
+}
+
 /* Its last event, with what its record needs. */
 static void send_end(struct hr_manager *m, struct hr_job *job, uint64_t outer_kills, const char *outcome,
         const char *reason)
@@ -733,6 +740,7 @@ static void send_end(struct hr_manager *m, struct hr_job *job, uint64_t outer_ki
         struct hr_event e;
 
         fill_event(job, HR_STAGE_OK, job->state.stage, "end", outcome, reason, &e);
+        e.limit_bytes = limit_asked(job);
         e.fused = job->armed.fused || job->state.fused;
         e.kernel_peak_bytes = HR_BYTES_NONE;
         if (job->kind != HR_KIND_PROCESS)
@@ -749,7 +757,7 @@ static void describe_end(
 {
         char used[HR_TEXT_SIZE_MAX], limit[HR_TEXT_SIZE_MAX];
         hr_units_format_bytes(used, job->peak_bytes);
-        hr_units_format_bytes(limit, job->own_limit_bytes);
+        hr_units_format_bytes(limit, limit_asked(job));
         *ret_outcome = "done";
         if (job->oom_kills > 0) {
                 *ret_outcome = "lost";
@@ -798,7 +806,7 @@ static void retry(struct hr_manager *m, struct hr_job *job)
 {
         const struct hr_policy *p = job->policy;
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
-        uint64_t limit = job->granted_from_bytes > 0 ? job->granted_from_bytes : job->own_limit_bytes;
+        uint64_t limit = limit_asked(job);
         uint64_t cap = MIN(p->limit_max_bytes, job->uid == 0 ? HR_BYTES_NONE : m->config->limit_cap_bytes);
         struct hr_event e;
 
