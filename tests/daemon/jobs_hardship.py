@@ -140,7 +140,7 @@ while True:
 def start_crowd(s):
     """Jobs that stand at half of their limit, and grow all at once when s.work/go is made."""
     go = os.path.join(s.work, "go")
-    runs = [s.grow("--start", "8", "--to", "40", "--go", go, "--reached", os.path.join(s.work, f"reached-{n}"), limit="24M")
+    runs = [s.grow("--start", "16", "--to", "80", "--go", go, "--reached", os.path.join(s.work, f"reached-{n}"), limit="48M")
             for n in range(CROWD)]
     for n, run in enumerate(runs):
         wait_until(f"{run.name} stands at its start", lambda p=os.path.join(s.work, f"reached-{n}"): os.path.exists(p), 60, run.explain)

@@ -48,7 +48,7 @@ def held_in_a_shell(s, *words, config=""):
     state = os.path.join(s.work, "state")
     shell = Shell(s)
     typed = ["headroom", "run", "--limit", "24M", "--name", "typed", *words, "--", PYTHON, s.workload, "grow",
-             "--to", "45", "--rate", "20", "--state", state]  # fg lets it run until it is stopped again: no second of it
+             "--to", "45", "--rate", "20", "--step", "128", "--state", state]  # fg lets it run until it is stopped again: no second of it
     shell.type(" ".join(typed) + "\r")
     shell.expect("answer: headroom resume")
     return shell, s.wait_held("typed"), state
