@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@
  */
 
 #define COMMANDS_USEC HR_USEC_PER_MSEC /* then others have their turn: a doctor takes 0.3 ms; chosen */
+#define SHORT_WAIT_USEC \
+        (20 * HR_USEC_PER_MSEC) /* a millisecond late is less than a twentieth of any longer */
 #define IDS_AHEAD \
         16 /* the number on disk is this far ahead, so that ids are never used again after a crash */
 
@@ -174,7 +177,8 @@ static int on_wire(sd_event_source *source, int fd HR_UNUSED, uint32_t revents H
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 job->wire.armed_bytes = HR_BYTES_NONE;
         } else if (tripped && job->kind == HR_KIND_CGROUP1) {
-                job->wire.armed_bytes = HR_BYTES_NONE; /* a threshold is armed anew for each crossing */
+                job->wire.armed_bytes = HR_BYTES_NONE; /* a threshold is armed anew for each crossing, */
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* and this one heard no more */
         }
         job->silenced = tripped;
         uint64_t now = hr_clock_usec();
@@ -675,12 +679,30 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
         return NULL;
 }
 
+/* libsystemd 252 rounds its waits up to milliseconds: a short one is waited for outside of it. */
+static void wait_short(struct hr_manager *m, uint64_t wait_usec)
+{
+        struct pollfd fd = {.fd = sd_event_get_fd(m->event), .events = POLLIN};
+        struct timespec time = {.tv_nsec = (long)(wait_usec * 1000)};
+
+        (void)ppoll(&fd, 1, &time, NULL); /* whatever comes of it, what is there is looked at now */
+}
+
 /* The time of the next look is the wait's own: a timer would have to be set and read at each, two calls more.
  */
 static int run_once(struct hr_manager *m)
 {
         uint64_t wait = m->next_usec == HR_USEC_NEVER ? UINT64_MAX : hr_sub(m->next_usec, hr_clock_usec());
-        int r = sd_event_run(m->event, wait);
+        int r = sd_event_prepare(m->event);
+
+        if (r == 0 && wait < SHORT_WAIT_USEC) {
+                wait_short(m, wait);
+                wait = 0;
+        }
+        if (r == 0)
+                r = sd_event_wait(m->event, wait);
+        if (r > 0)
+                r = sd_event_dispatch(m->event);
         uint64_t now = hr_clock_usec();
 
         if (r >= 0 && now >= m->next_usec && !m->stopping)
