@@ -667,6 +667,22 @@ static bool is_taken_back(int pass)
         return fstat(pass, &st) == 0 && st.st_size > 0;
 }
 
+/* It is stopped first: one that got hold of the job meanwhile must not be ended. */
+static bool end_before_it_traces(pid_t pid, pid_t leader)
+{
+        siginfo_t info;
+
+        if (kill(pid, SIGSTOP) < 0 || waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT) < 0)
+                return false;
+        if (is_traced(leader)) {
+                (void)kill(pid, SIGCONT);
+                return false;
+        }
+        (void)kill(pid, SIGKILL);
+        (void)wait_criu(pid, 0);
+        return true;
+}
+
 /* CRIU goes on to copy its pages when it has let go of the job: their list is made after that. -ECANCELED: it
  * had not got hold of the job when the pass was taken back, and is gone. */
 static int wait_predump(pid_t pid, pid_t leader, const char *listed, const char *pass_name, int *pass)
@@ -678,11 +694,8 @@ static int wait_predump(pid_t pid, pid_t leader, const char *listed, const char 
                 bool traced = is_traced(leader);
                 if (!traced && access(listed, F_OK) == 0)
                         break;
-                if (!traced && is_taken_back(*pass)) {
-                        (void)kill(pid, SIGKILL);
-                        (void)wait_criu(pid, 0);
+                if (!traced && is_taken_back(*pass) && end_before_it_traces(pid, leader))
                         return -ECANCELED;
-                }
                 nanosleep(&moment, NULL);
         }
         if (status != -EAGAIN && status != 0)
