@@ -103,9 +103,9 @@ void hr_domain_sample(struct hr_domain *d, uint64_t now_usec, uint64_t fill_rate
                 return;
         int r = d->path ? read_ancestor(d, now_usec) : read_host(d);
         if (r != 0) { /* gone, or unreadable: it limits nobody until it can be read */
-                d->gone = d->path != NULL;
+                d->gone = d->path != NULL && r == HR_SENSE_GONE;
                 d->now.limit_bytes = HR_BYTES_NONE;
-                d->next_usec = now_usec + most_usec;
+                d->next_usec = d->gone ? HR_USEC_NEVER : now_usec + most_usec;
                 return;
         }
         d->sampled_usec = now_usec;

@@ -125,7 +125,8 @@ uint64_t hr_shared_oom_kills(struct hr_manager *m, const struct hr_job *job)
 static bool shares(const struct hr_job *job, const char *path)
 {
         for (size_t i = 0; i < job->domain_count; i++)
-                if (job->domains[i]->path && strcmp(job->domains[i]->path, path) == 0)
+                if (job->domains[i]->path && !job->domains[i]->gone &&
+                        strcmp(job->domains[i]->path, path) == 0)
                         return true;
         return false;
 }
