@@ -264,10 +264,12 @@ static bool moved(const struct hr_job *job, uint64_t current_bytes)
         return hr_policy_moved(job->own_limit_bytes, job->full_current_bytes, current_bytes);
 }
 
-/* Of its own group the limit is ours to set; for [match] rules events tell. */
+/* Of its own group the limit is ours to set; for [match] rules an event tells (limits_usec: 0). */
 static bool may_be_limited_anew(const struct hr_job *job, uint64_t now_usec)
 {
-        return !job->owned && !job->matched && now_usec >= job->limits_usec + LIMITS_AGE_USEC;
+        return !job->owned &&
+               now_usec >= (job->matched && job->limits_usec > 0 ? HR_USEC_NEVER
+                                                                 : job->limits_usec + LIMITS_AGE_USEC);
 }
 
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full)
