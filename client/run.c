@@ -430,8 +430,7 @@ static int on_exec(sd_event_source *source, int fd HR_UNUSED, uint32_t events HR
 static void hear_last_word(struct run *run)
 {
         HR_CLEANUP(hr_call_list_done) struct hr_call_list list = {0};
-        bool ordered = run->furthest >= HR_STAGE_CHECKPOINT;
-        uint64_t until = hr_clock_usec() + (ordered ? LAST_ORDER_USEC : LAST_WORD_USEC);
+        uint64_t now = hr_clock_usec(), ended = now, until;
 
         if (!run->call || run->lost)
                 return;
@@ -440,9 +439,12 @@ static void hear_last_word(struct run *run)
                 run->peak_bytes = MAX(run->peak_bytes, list.jobs->peak_bytes);
         hr_call_drain(run->call);
         /* A job that was in trouble: its last event comes after all others, an interruption too. */
-        while (run->furthest > HR_STAGE_NOTICE && !run->last_word && !run->lost && hr_clock_usec() < until)
-                if (sd_event_run(run->loop, until - MIN(until, hr_clock_usec())) < 0)
+        while (run->furthest > HR_STAGE_NOTICE && !run->last_word && !run->lost) {
+                until = ended + (run->furthest >= HR_STAGE_CHECKPOINT ? LAST_ORDER_USEC : LAST_WORD_USEC);
+                now = hr_clock_usec();
+                if (now >= until || sd_event_run(run->loop, until - now) < 0)
                         return;
+        }
 }
 
 static void say_summary(struct run *run, int status)
