@@ -44,6 +44,8 @@
 #define WIRE1_LEFT_USEC (1 * HR_USEC_PER_SEC) /* not with the limit so near, */
 /* nor so soon after it moved: it may only have waited for a processor */
 #define WIRE1_MOVED_USEC (100 * HR_USEC_PER_MSEC)
+#define WIRES_AT_ONCE \
+        8 /* a `run` must find room in the helper's socket, and a child free; chosen, not tuned */
 
 /*
  * Freezing and thawing a cgroup is the freezer thread's to do, since it may wait; a tree is stopped on the
@@ -606,7 +608,8 @@ static void write_wire2(struct hr_manager *m, struct hr_job *job, uint64_t high,
  * timer looks. */
 static void write_wire1(struct hr_manager *m, struct hr_job *job, uint64_t threshold)
 {
-        job->high_busy = ask_helper(m, job, HR_HELPER_WIRE, threshold) == 0;
+        job->high_busy = hr_errands_under_way(m, HR_HELPER_WIRE) < WIRES_AT_ONCE &&
+                         ask_helper(m, job, HR_HELPER_WIRE, threshold) == 0;
         if (job->high_busy)
                 job->wire.armed_bytes = HR_BYTES_NONE;
         else
@@ -622,7 +625,8 @@ static bool can_have_wire(const struct hr_manager *m, const struct hr_job *job)
 
 static bool is_at_rest(const struct hr_job *job, uint64_t now_usec)
 {
-        return job->state.phase == HR_PHASE_WATCH && job->state.stage == HR_STAGE_OK &&
+        return (job->kind == HR_KIND_CGROUP1 || job->current_bytes >= HR_POLICY_REST_WIRE2_BYTES) &&
+               job->state.phase == HR_PHASE_WATCH && job->state.stage == HR_STAGE_OK &&
                now_usec >= job->moved_usec + HR_POLICY_REST_USEC;
 }
 

@@ -42,6 +42,15 @@ int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, stru
         return 0;
 }
 
+size_t hr_errands_under_way(const struct hr_manager *m, enum hr_helper_op op)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < HR_PENDING_MAX; i++)
+                count += m->pending[i].token != 0 && m->pending[i].op == op;
+        return count;
+}
+
 static void hook_answered(struct hr_manager *m, struct hr_job *job, const struct hr_pending *p,
         const struct hr_helper_answer *a)
 {
@@ -130,7 +139,8 @@ static void job_answered(struct hr_manager *m, struct hr_job *job, const struct 
                 hr_tripwire_close(&job->wire);
                 job->wire =
                         (struct hr_tripwire){.fd = a->fd, .poll_events = EPOLLIN, .armed_bytes = p->bytes};
-                (void)hr_manager_watch_wire(m, job); /* without it: the timer alone */
+                if (hr_manager_watch_wire(m, job) < 0)
+                        job->wire.armed_bytes = HR_BYTES_NONE; /* the timer alone */
                 break;
         case HR_HELPER_PSS:
                 job->pss_busy = false;

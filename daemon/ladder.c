@@ -24,6 +24,7 @@
 /* systemd may be busy: as long as `run` waits to be placed. */
 #define START_AGAIN_USEC (120 * HR_USEC_PER_SEC)
 #define UNTOLD_LOOK_USEC (10 * HR_USEC_PER_SEC)
+#define FOREIGN_LOOK_USEC (60 * HR_USEC_PER_SEC)
 #define CALM_LOOK_USEC (10 * HR_USEC_PER_MSEC)
 #define COST_FACTOR 50 /* a tree's samples may take 2 % of a core */
 /* Reading what the whole host has allocated (24 us) costs as much as this many looks; chosen, not tuned. */
@@ -301,20 +302,23 @@ static bool is_left_to_wire(const struct hr_job *job)
 {
         uint64_t armed = job->wire.armed_bytes, limit = job->own_limit_bytes;
 
-        return job->rest_wire_usec >= job->moved_usec && armed != HR_BYTES_NONE &&
+        return job->rest_wire_usec >= job->moved_usec && armed != HR_BYTES_NONE && limit != HR_BYTES_NONE &&
                armed > job->current_bytes &&
                armed <= hr_policy_rest_wire(limit, hr_policy_rest_wire(limit, job->full_current_bytes));
 }
 
-/* A quarter of the time since it last moved: a young job's pace is learnt soon, an old one is left to its
- * rest. Where nothing tells that the last of a group has gone, it is looked at for that. */
+/* Where nothing tells that the last of a group has gone, it is looked at for that; where nothing tells of a
+ * new limit, for that. */
 static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
 {
+        bool has_wire = job->wire.armed_bytes != HR_BYTES_NONE && job->wire.armed_bytes > job->current_bytes;
         uint64_t pause = is_left_to_wire(job)
                                  ? HR_USEC_NEVER
-                                 : MAX(hr_sub(now_usec, job->moved_usec) / 4, 50 * HR_USEC_PER_MSEC);
-        bool untold = job->events_fd < 0 && job->kind != HR_KIND_PROCESS;
-        return untold ? MIN(pause, UNTOLD_LOOK_USEC) : pause;
+                                 : hr_policy_rest_pause(hr_sub(now_usec, job->moved_usec), has_wire);
+
+        if (job->events_fd < 0 && job->kind != HR_KIND_PROCESS)
+                return MIN(pause, UNTOLD_LOOK_USEC);
+        return job->owned || job->matched ? pause : MIN(pause, FOREIGN_LOOK_USEC);
 }
 
 /* A task that waits for a disk freezes only then: an eighth of the time that it takes already. */
@@ -596,8 +600,15 @@ static void wait_for_criu(struct hr_manager *m, struct hr_job *job, uint64_t now
                 job->seized_usec = now_usec;
                 job->seized_told = false;
         }
-        if (sense(m, job, now_usec, true) == 0 && job->own_limit_bytes != HR_BYTES_NONE &&
-                hr_ratio_permyriad(job->used_bytes, job->own_limit_bytes) >= level)
+        int r = sense(m, job, now_usec, true);
+        if (r == HR_SENSE_GONE) {
+                hr_ladder_end(m, job);
+                return;
+        }
+        bool braked = job->kind == HR_KIND_CGROUP2 && job->wire.armed_bytes <= job->current_bytes;
+        bool full = job->own_limit_bytes != HR_BYTES_NONE &&
+                    hr_ratio_permyriad(job->used_bytes, job->own_limit_bytes) >= level;
+        if (r == 0 && (braked || full)) /* its tripwire is moved in a look alone */
                 hr_images_take_back(m, job);
         uint64_t waited = hr_sub(now_usec, job->seized_usec);
         if (waited >= SEIZED_LONG_USEC && !job->seized_told) {
@@ -632,6 +643,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 return;
         }
         job->seized_usec = 0;
+        full |= hr_enact_wants_rest_wire(m, job, now_usec); /* reckoned from what it uses now */
         int r = sense(m, job, now_usec, full);
         if (r == HR_SENSE_GONE) {
                 hr_ladder_end(m, job);
@@ -649,7 +661,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 return;
         }
         hr_images_look(m, job, now_usec);
-        if (at_rest(job, full) && !hr_enact_wants_rest_wire(m, job, now_usec)) {
+        if (at_rest(job, full)) {
                 uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);
                 set_next(m, job, now_usec, room, pause_to_wall(m, job, room, now_usec),
                         pause_at_rest(job, now_usec));

@@ -154,6 +154,7 @@ void hr_enact_forget(struct hr_manager *m, struct hr_job *job);
 
 /* errands.c: what the helper does for us */
 int hr_errands_start(struct hr_manager *m);
+size_t hr_errands_under_way(const struct hr_manager *m, enum hr_helper_op op); /* how many of them */
 /* 0, or -errno and nobody will answer. job or command: who waits; hook: its kind, a literal. */
 int hr_errands_ask(struct hr_manager *m, struct hr_helper_request *request, struct hr_job *job,
         struct hr_command *command, const char *hook);

@@ -21,7 +21,7 @@
 #define FIRST_LOOK_USEC (100 * HR_USEC_PER_MSEC)
 /* A look opens and reads half a dozen files: a thousand that were there before must not keep jobs waiting. */
 #define LOOKS_AT_ONCE 16
-#define ASKED_MAX 16 /* of the helper at once: a `run` must find it free */
+#define ASKED_MAX 6 /* of the helper at once: a `run` must find it free */
 #define NEXT_LOOKS_USEC (2 * HR_USEC_PER_MSEC)
 
 struct waiting {

@@ -41,6 +41,7 @@
 #define HOST_FULL_PERMYRIAD 9000 /* below, its numbers stand there only for want of another limit */
 #define MOVED_SHARE 64           /* chosen, not tuned; so is what counts where there is no limit: */
 #define UNLIMITED_MOVED_BYTES (16 * HR_MIB)
+#define REST_LEAST_USEC (50 * HR_USEC_PER_MSEC)
 #define LAST_ROOM_BYTES (16 * HR_MIB) /* a 60 MiB job died in its traceback with 1.8 MiB left */
 #define LAST_ROOM_SHARE 50            /* 2 % of the limit where that is more; chosen, not tuned */
 #define FUSE_LEAST_BYTES HR_MIB       /* chosen, not tuned */
@@ -1200,6 +1201,11 @@ bool hr_policy_moved(uint64_t limit_bytes, uint64_t before_bytes, uint64_t now_b
         uint64_t least = limit_bytes == HR_BYTES_NONE ? UNLIMITED_MOVED_BYTES : limit_bytes / MOVED_SHARE;
 
         return now_bytes > hr_add(before_bytes, least) || before_bytes > hr_add(now_bytes, least);
+}
+
+uint64_t hr_policy_rest_pause(uint64_t rest_usec, bool has_wire)
+{
+        return MAX(rest_usec / (has_wire && rest_usec >= HR_POLICY_REST_USEC ? 1 : 4), REST_LEAST_USEC);
 }
 
 uint64_t hr_policy_rest_wire(uint64_t limit_bytes, uint64_t used_bytes)

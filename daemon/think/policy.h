@@ -188,7 +188,13 @@ uint64_t hr_policy_next_threshold(
  * until then it needs no look. Chosen, not tuned.
  */
 #define HR_POLICY_REST_USEC (10 * HR_USEC_PER_SEC)
+/* v2 brakes whoever passes its tripwire, the less the higher that stands: one huge page too much is not slept
+ * for from here on (64 f^2 s for 64 pages, f the part that is too much; Linux 6.1, mm/memcontrol.c). */
+#define HR_POLICY_REST_WIRE2_BYTES (512 * HR_MIB)
 bool hr_policy_moved(uint64_t limit_bytes, uint64_t before_bytes, uint64_t now_bytes);
+/* Until it is looked at again, by the time since it moved last: a quarter, so that a young job's pace is
+ * learnt soon; of one at rest with a tripwire at its next threshold the whole. */
+uint64_t hr_policy_rest_pause(uint64_t rest_usec, bool has_wire);
 uint64_t hr_policy_rest_wire(
         uint64_t limit_bytes, uint64_t used_bytes); /* of used; HR_BYTES_NONE: no limit */
 

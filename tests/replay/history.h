@@ -112,7 +112,7 @@ static inline struct hr_sample make_sample(
 /* When it is looked at next: as plan() in daemon/ladder.c, of a job with one limit. Keep them alike. */
 static inline uint64_t plan_look(const struct hr_config *c, const struct hr_policy *policy,
         const struct hr_policy_state *state, const struct hr_decision *decision,
-        const struct hr_candidate *own, bool unbraked, uint64_t now, uint64_t moved, bool rests)
+        const struct hr_candidate *own, bool unbraked, uint64_t now, uint64_t rest_pause)
 {
         uint64_t rate = MAX(c->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U);
         uint64_t pause = c->poll_max_usec;
@@ -126,10 +126,8 @@ static inline uint64_t plan_look(const struct hr_config *c, const struct hr_poli
                 pause = MIN(pause, hr_sub(wall, own->used_bytes) / rate / 2);
         if (own->left_min_usec != HR_USEC_NEVER)
                 pause = MIN(pause, MAX(own->left_min_usec / 16, 20 * HR_USEC_PER_MSEC));
-        if (state->phase == HR_PHASE_WATCH && rests)
-                ; /* left to its tripwire */
-        else if (state->phase == HR_PHASE_WATCH)
-                pause = MIN(pause, MAX(hr_sub(now, moved) / 4, 50 * HR_USEC_PER_MSEC));
+        if (state->phase == HR_PHASE_WATCH)
+                pause = MIN(pause, rest_pause);
         else if (state->phase == HR_PHASE_BRAKE)
                 pause = MIN(pause, 2 * HR_USEC_PER_MSEC);
         else

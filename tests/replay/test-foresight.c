@@ -178,14 +178,16 @@ static struct point look(struct life *l, uint64_t now, uint64_t place)
 
 static bool is_at_rest(const struct life *l, uint64_t now)
 {
-        return l->state.phase == HR_PHASE_WATCH && l->state.stage == HR_STAGE_OK &&
+        return l->sample.candidates[0].used_bytes >= HR_POLICY_REST_WIRE2_BYTES &&
+               l->state.phase == HR_PHASE_WATCH && l->state.stage == HR_STAGE_OK &&
                now >= l->moved_usec + HR_POLICY_REST_USEC;
 }
 
 static uint64_t next_look(const struct life *l, const struct foresight *f, uint64_t now)
 {
-        return plan_look(f->config, &l->policy, &l->state, &l->decision, &l->sample.candidates[0], false, now,
-                l->moved_usec, is_at_rest(l, now));
+        uint64_t pause = is_at_rest(l, now) ? HR_USEC_NEVER : hr_policy_rest_pause(now - l->moved_usec, true);
+        return plan_look(
+                f->config, &l->policy, &l->state, &l->decision, &l->sample.candidates[0], false, now, pause);
 }
 
 /* Where its tripwire stands. */

@@ -213,7 +213,7 @@ static void live(struct life *l, const struct replay_case *c)
                         now = freeze_usec;
                 }
                 uint64_t next = plan_look(l->config, &l->policy, &l->state, &l->decision,
-                        &l->sample.candidates[0], c->unbraked, now, born, false);
+                        &l->sample.candidates[0], c->unbraked, now, hr_policy_rest_pause(now - born, false));
                 uint64_t threshold = hr_policy_next_threshold(&l->policy, &l->state.wall[0],
                         &(struct hr_candidate){.used_bytes = p.used_bytes, .limit_bytes = c->limit_bytes});
                 if (!c->unbraked)

@@ -1148,6 +1148,10 @@ static void rests(void **state HR_UNUSED)
         assert_true(hr_policy_moved(64 * HR_MIB, 10 * HR_MIB, 9 * HR_MIB - 1));
         assert_false(hr_policy_moved(HR_BYTES_NONE, 0, 16 * HR_MIB));
         assert_true(hr_policy_moved(HR_BYTES_NONE, 0, 17 * HR_MIB));
+        assert_int_equal(hr_policy_rest_pause(0, true), 50 * HR_USEC_PER_MSEC);
+        assert_int_equal(hr_policy_rest_pause(8 * HR_USEC_PER_SEC, true), 2 * HR_USEC_PER_SEC);
+        assert_int_equal(hr_policy_rest_pause(12 * HR_USEC_PER_SEC, true), 12 * HR_USEC_PER_SEC);
+        assert_int_equal(hr_policy_rest_pause(12 * HR_USEC_PER_SEC, false), 3 * HR_USEC_PER_SEC);
         assert_int_equal(hr_policy_rest_wire(64 * HR_MIB, 10 * HR_MIB), 12 * HR_MIB);
         assert_true(hr_policy_rest_wire(HR_BYTES_NONE, 10 * HR_MIB) == HR_BYTES_NONE);
 }
