@@ -2,7 +2,7 @@
 """
 What watching costs: resident memory, CPU time and system calls of each contender, in the guest, as root.
 
-usage: cost.py PLAN   (JSON: {"counts": [1, ...], "window": s, "settle": s, "falling": [s, ...], "calm": s, "limit_bytes": N})
+usage: cost.py PLAN   (JSON: {"counts": [1, ...], "window": s, "rest_window": s, "settle": s, "falling": [s, ...], "calm": s, "limit_bytes": N})
 
 All contenders run at once, on the same jobs: a cgroup with a limit and one small process each, below one slice (herd.c).
 earlyoom and nohang watch the host; systemd-oomd has the slice, ManagedOOMMemoryPressure=kill; Headroom has each job,
@@ -180,7 +180,7 @@ class Cost:
 
     def measure(self, services, count, state, name="", apart=True, **more):
         """name: in place of Headroom's. apart: the calls are counted in a window of their own."""
-        window = self.plan["window"]
+        window = self.plan["rest_window" if state == "rest" else "window"]  # many may be looked at at once
         for service in services:
             service.locate()
         memory = [service.memory() for service in services]
