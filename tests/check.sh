@@ -88,7 +88,7 @@ lines test-client timeout 600 /usr/bin/python3 tests/daemon/test-client.py "$B/h
 lines test-python-3.9 timeout 600 sh tests/python/old.sh "$B/pythons"
 lines test-python timeout 600 env HEADROOM_OLD_PYTHONS="$(realpath "$B")/pythons/root/usr/bin/python2.7" /usr/bin/python3 tests/python/run.py
 export HEADROOM_PROMETHEUS=$PWD/build/prometheus # its scenarios skip without it
-lines test-jobs timeout 900 /usr/bin/python3 tests/daemon/test-jobs.py "$B" -j 2
+lines test-jobs timeout 1500 /usr/bin/python3 tests/daemon/test-jobs.py "$B" -j 2
 
 passed=$(grep -c '^ok' "$results")
 failed=$(grep -c '^not ok' "$results")
