@@ -40,8 +40,8 @@
 #define BAND_HEIGHT 34
 #define MARK_Y 284
 #define HEIGHT 366
-#define MARKS_MAX 40
 #define GRID_MAX 5
+#define OPTION_MAX 24 /* letters that fit a line of any window */
 /* How wide a bold letter is, about: 0.7 of its size, which is 12, and up to 28 in a narrow window. */
 #define LETTER 9
 #define LETTER_NARROW 20
@@ -51,11 +51,26 @@ static bool is_digit(char c)
         return c >= '0' && c <= '9';
 }
 
-/* A number stays on the line of its unit, but in a command, which may be copied. */
+/* An option's letters, 0 where none begins: "--" at the end of a line would be another word. */
+static size_t option_size(const char *text, const char *at)
+{
+        size_t n = strspn(at, "-");
+        bool begins = at == text || at[-1] == ' ' || at[-1] == '(';
+
+        n += begins && n > 0
+                     ? strspn(at + n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+                     : 0;
+        return begins && n <= OPTION_MAX ? n : 0;
+}
+
+/*
+ * A number stays on the line of its unit, but in a command, which may be copied; an option is not broken at
+ * its hyphens.
+ */
 static void write_text(FILE *f, const char *t, bool is_prose)
 {
         _free_ char *safe = NULL;
-        size_t size = 0;
+        size_t size = 0, option = 0;
         FILE *to = open_memstream(&safe, &size);
 
         if (!to)
@@ -63,7 +78,9 @@ static void write_text(FILE *f, const char *t, bool is_prose)
         hr_text_write_escaped(to, t, false);
         if (fclose(to) != 0)
                 return;
-        for (const char *c = safe; *c; c++)
+        for (const char *c = safe; *c; c++) {
+                if (option == 0 && (option = option_size(safe, c)) > 0)
+                        fputs("<span class=option>", f);
                 switch (*c) {
                 case ' ':
                         fputs(is_prose && c > safe && is_digit(c[-1]) && !is_digit(c[1]) ? "&nbsp;" : " ", f);
@@ -86,6 +103,9 @@ static void write_text(FILE *f, const char *t, bool is_prose)
                 default:
                         fputc(*c, f);
                 }
+                if (option > 0 && --option == 0)
+                        fputs("</span>", f);
+        }
 }
 
 static void text(FILE *f, const char *t)
@@ -238,13 +258,20 @@ static unsigned draw_band(FILE *f, const struct scale *c, const char *stage, uin
         return 1U << known;
 }
 
+/* Has its number room after the one before it, and before the last one, which is always told? */
+static bool has_room(double x, double before, double last, double room)
+{
+        return x - before >= room && (x >= last || last - x >= room);
+}
+
 /* Every stage that it was in, and a numbered mark for each thing that was done; the bits of the stages. */
 static unsigned draw_deeds(FILE *f, const struct scale *c, const struct hr_call_story *s)
 {
         const struct hr_call_deed *d = s->deeds.deeds;
         const char *stage = "ok";
         uint64_t since = c->start_usec;
-        double last = 0, last_narrow = 0;
+        double line = 0, number = 0, narrow = 0; /* where the one before is */
+        double last = s->deeds.count > 0 ? x_of(c, d[s->deeds.count - 1].time_usec) : 0;
         unsigned stages = 0;
 
         for (size_t i = 0; i < s->deeds.count; i++)
@@ -254,19 +281,20 @@ static unsigned draw_deeds(FILE *f, const struct scale *c, const struct hr_call_
                         since = d[i].time_usec;
                 }
         stages |= draw_band(f, c, stage, since, c->start_usec + c->span_usec);
-        for (size_t i = 0; i < s->deeds.count && i < MARKS_MAX; i++) {
+        for (size_t i = 0; i < s->deeds.count; i++) {
                 double x = x_of(c, d[i].time_usec);
-                bool narrow = x - last_narrow >= 2.5 * LETTER_NARROW;
+                bool has_narrow = has_room(x, narrow, last, 2.5 * LETTER_NARROW);
 
-                fprintf(f, "<line class=mark x1=%.1f x2=%.1f y1=%d y2=%d />", x, x, TOP, BAND_TOP - 2);
-                if (x - last >= 2.5 * LETTER) { /* numbers that would overlap: the line alone */
-                        fprintf(f, "<text class=\"number%s\" x=%.1f y=%d text-anchor=middle>%zu</text>",
-                                narrow ? "" : " tight", x, MARK_Y, i + 1);
-                        last = x;
-                        if (narrow)
-                                last_narrow = x;
-                }
-                fputc('\n', f);
+                if (x - line >= 1) /* else it is the same */
+                        fprintf(f, "<line class=mark x1=%.1f x2=%.1f y1=%d y2=%d />\n", x, x, TOP,
+                                BAND_TOP - 2);
+                line = x;
+                if (!has_room(x, number, last, 2.5 * LETTER) && !has_narrow)
+                        continue;
+                fprintf(f, "<text class=\"number%s\" x=%.1f y=%d text-anchor=middle>%zu</text>\n",
+                        has_narrow ? "" : " tight", x, MARK_Y, i + 1);
+                number = x;
+                narrow = has_narrow ? x : narrow;
         }
         return stages;
 }
@@ -291,7 +319,8 @@ static const char patterns[] =
         "</defs>\n";
 
 /* Each as it is drawn. */
-static void write_key(FILE *f, bool has_points, bool has_limit, bool has_deeds, unsigned stages)
+static void write_key(
+        FILE *f, bool has_points, bool has_cache, bool has_limit, bool has_deeds, unsigned stages)
 {
         const struct {
                 bool is_drawn;
@@ -299,7 +328,7 @@ static void write_key(FILE *f, bool has_points, bool has_limit, bool has_deeds, 
         } rows[] = {
                 {has_points, "<path class=used d=\"M0 2H32V16H0Z\"/><path class=line d=\"M0 2H32\"/>",
                         "used"},
-                {has_points, "<path class=cache d=\"M0 0H32V16H0Z\"/>", "cache, which the kernel can drop"},
+                {has_cache, "<path class=cache d=\"M0 0H32V16H0Z\"/>", "cache, which the kernel can drop"},
                 {has_limit, "<path class=limit d=\"M0 8H32\"/>", "its limit"},
                 {has_deeds, "<path class=mark d=\"M16 0V16\"/>", "what was done, by its number"},
         };
@@ -321,7 +350,7 @@ static void write_key(FILE *f, bool has_points, bool has_limit, bool has_deeds, 
 static void draw(FILE *f, const struct hr_call_story *s)
 {
         struct scale c = find_scale(s);
-        bool has_points = s->points.count > 0, has_limit = false;
+        bool has_points = s->points.count > 0, has_cache = false, has_limit = false;
         unsigned stages;
 
         fprintf(f, "<svg viewBox=\"0 0 %d %d\" role=img aria-label=\"memory over time\">\n%s", WIDTH, HEIGHT,
@@ -329,12 +358,15 @@ static void draw(FILE *f, const struct hr_call_story *s)
         draw_grid(f, &c);
         if (has_points) {
                 draw_area(f, &c, &s->points, false);
-                draw_area(f, &c, &s->points, true);
+                for (size_t i = 0; i < s->points.count; i++) /* more than its line is wide */
+                        has_cache |= s->points.points[i].cache_bytes > c.top_bytes / 100;
+                if (has_cache)
+                        draw_area(f, &c, &s->points, true);
                 has_limit = draw_lines(f, &c, &s->points);
         }
         stages = draw_deeds(f, &c, s);
         fputs("</svg>\n", f);
-        write_key(f, has_points, has_limit, s->deeds.count > 0, stages);
+        write_key(f, has_points, has_cache, has_limit, s->deeds.count > 0, stages);
 }
 
 /* ---- the page ---- */
@@ -354,6 +386,7 @@ static const char head[] =
         "h1{font-size:1.4rem;line-height:1.25;margin:0 0 .5rem}h2{font-size:1.1rem;margin:1.5rem 0 .5rem}\n"
         "code,pre{font-family:ui-monospace,monospace;font-size:.9rem;white-space:pre-wrap}\n"
         "pre{margin:.2rem 0 .8rem;padding:.5rem;border:1px solid var(--rule)}\n"
+        ".option{white-space:nowrap}@media screen{dd,pre{max-height:14rem;overflow-y:auto}}\n"
         "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:.5rem 0}"
         "dt{color:var(--soft)}dd{margin:0}\n"
         "svg{width:100%;height:auto;display:block}\n"
@@ -371,12 +404,11 @@ static const char head[] =
         "table{border-collapse:collapse;width:100%;font-size:.9rem}\n"
         "th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid "
         "var(--rule)}th,td{white-space:nowrap}td:last-child{white-space:normal}\n"
-        "@media(max-width:44rem){svg text{font-size:17px}.tight{display:none}}\n"
-        "@media(max-width:32rem){svg "
-        "text{font-size:25px}dl{display:block}dd{margin-bottom:.5rem}thead{display:none}tr{display:block;"
-        "padding:.4rem 0;"
-        "border-top:1px solid var(--rule)}td{display:inline;border:0;padding:0 .5rem 0 "
-        "0}td:last-child{display:block}}\n"
+        "@media(max-width:44rem){svg text{font-size:17px}.tight{display:none}thead{display:none}"
+        "tr{display:block;padding:.4rem 0;border-top:1px solid "
+        "var(--rule)}td{display:inline;border:0;padding:0 "
+        ".5rem 0 0}td:last-child{display:block}}\n"
+        "@media(max-width:32rem){svg text{font-size:25px}dl{display:block}dd{margin-bottom:.5rem}}\n"
         "@media(max-width:22rem){svg text{font-size:28px}}\n"
         "</style>\n";
 
@@ -413,10 +445,19 @@ static void write_facts(FILE *f, const struct hr_call_record *r)
         fputs("</dl>\n", f);
 }
 
+/* The time of day, and which day, where there were several. */
 static void write_deeds(FILE *f, const struct hr_call_list *deeds)
 {
-        char used[HR_TEXT_SIZE_MAX], clock[16];
-        struct tm tm;
+        char used[HR_TEXT_SIZE_MAX], clock[32];
+        struct tm tm, first = {0};
+        bool days = false;
+
+        for (size_t i = 0; i < deeds->count; i++) {
+                time_t seconds = (time_t)(deeds->deeds[i].time_usec / HR_USEC_PER_SEC);
+
+                localtime_r(&seconds, i == 0 ? &first : &tm);
+                days |= i > 0 && (tm.tm_yday != first.tm_yday || tm.tm_year != first.tm_year);
+        }
 
         fputs("<h2>What was "
               "done</h2>\n<table><thead><tr><th>#<th>time<th>stage<th>used<th>what<th>why</thead>"
@@ -427,7 +468,7 @@ static void write_deeds(FILE *f, const struct hr_call_list *deeds)
                 time_t seconds = (time_t)(d->time_usec / HR_USEC_PER_SEC);
 
                 localtime_r(&seconds, &tm);
-                strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+                strftime(clock, sizeof(clock), days ? "%m-%d %H:%M:%S" : "%H:%M:%S", &tm);
                 fprintf(f, "<tr><td><b>%zu</b><td>%s<td>", i + 1, clock);
                 text(f, d->stage);
                 fprintf(f, "<td>%s<td>", hr_units_format_bytes(used, d->used_bytes));
@@ -457,9 +498,12 @@ void hr_page_write(FILE *f, const struct hr_call_story *s)
         text(f, s->record.name);
         fputs("): ", f);
         text(f, w.headline);
-        fputs("</h1>\n<p>", f);
-        text(f, w.sense);
-        fputs("</p>\n", f);
+        fputs("</h1>\n", f);
+        if (*w.sense) {
+                fputs("<p>", f);
+                text(f, w.sense);
+                fputs("</p>\n", f);
+        }
         draw(f, s);
         write_facts(f, &s->record);
         if (w.next_count > 0)

@@ -8,16 +8,21 @@ import json
 import os
 import re
 import shutil
+import sqlite3
+import struct
+import zlib
 
 from jobs_kit import PATIENCE, PYTHON, check, read_text, same, scenario, wait_until
 from jobs_part import RETRYING, WILLING, write
-from jobs_record import ended
+from jobs_record import ended, story_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PHONE, DESK = (390, 844), (1280, 800)
 BETWEEN = (320, 353, 513, 705)  # where letters are as small as they come; no pictures of these
 TEXT_LEAST_PX = 11
+SCREENS_TO_DEEDS = 2.5  # of a phone
 TEXT_CONTRAST, SHAPE_CONTRAST = 4.5, 3  # WCAG 2.1, 1.4.3 and 1.4.11 at level AA
+PATTERN_CONTRAST = 1.5  # chosen, not tuned: within a band, of lines half a pixel wide
 
 # ---- the browser ----
 
@@ -77,10 +82,13 @@ class Browser:
         self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.tell("Emulation.setEmulatedVisionDeficiency", type=deficiency)
 
+    def picture(self, **more):
+        """Of all the page, or a clip of it; PNG."""
+        return base64.b64decode(self.tell("Page.captureScreenshot", captureBeyondViewport=True, **more)["data"])
+
     def keep_picture(self, path):
-        """All of the page."""
         with open(path, "wb") as out:
-            out.write(base64.b64decode(self.tell("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+            out.write(self.picture())
 
     def close(self):
         self.ask("DELETE", "")
@@ -88,6 +96,30 @@ class Browser:
 
 # What is on the page, measured there: boxes in pixels of the window, colours as [red, green, blue, opacity].
 MEASURE = read_text(os.path.join(HERE, "measure-page.js"))
+
+
+
+def rows_of(png):
+    """Its rows of pixels, each a tuple that begins with red, green, blue: 8 bits a channel, as Chromium writes it."""
+    width, height, depth, kind = struct.unpack_from(">IIBB", png, 16)
+    size = {2: 3, 6: 4}[kind]
+    same("bits of a channel", depth, 8)
+    packed, at = b"", 8
+    while at < len(png):
+        length, name = struct.unpack_from(">I4s", png, at)
+        packed += png[at + 8:at + 8 + length] if name == b"IDAT" else b""
+        at += 12 + length
+    data, above, rows = zlib.decompress(packed), bytearray(width * size), []
+    for y in range(height):
+        how, row = data[y * (width * size + 1)], bytearray(data[y * (width * size + 1) + 1:(y + 1) * (width * size + 1)])
+        for i, byte in enumerate(row):  # PNG's five filters
+            left, up, corner = (row[i - size], above[i], above[i - size]) if i >= size else (0, above[i], 0)
+            paeth = min((left, up, corner), key=lambda near, sum=left + up - corner: abs(sum - near))
+            row[i] = (byte + (0, left, up, (left + up) // 2, paeth)[how]) & 255
+        rows.append([tuple(row[x:x + size]) for x in range(0, len(row), size)])
+        above = row
+    return rows
+
 
 # ---- what a person needs ----
 
@@ -118,8 +150,10 @@ def check_layout(where, page, width):
     check(f"{where}: has text", len(page["texts"]) > 20, page)
     for text in page["texts"]:
         check(f"{where}: text within its width", all(0 <= box[0] and box[2] <= width + 0.5 for box in text["boxes"]), text)
-        check(f"{where}: text within its frame", all(inside(box, text["frame"]) for box in text["boxes"]), text)
+        check(f"{where}: text within its drawing", all(inside(box, text["frame"]) for box in text["boxes"] if text["drawn"]), text)
         check(f"{where}: text of {TEXT_LEAST_PX} px", text["px"] >= TEXT_LEAST_PX, text)
+    same(f"{where}: options are whole", page["broken"], [])
+    check(f"{where}: what was done is near", page["deeds"] < SCREENS_TO_DEEDS * 844, page["deeds"])
     labels = [text for text in page["texts"] if text["drawn"]]
     check(f"{where}: the drawing has labels", len(labels) >= 6, labels)
     for i, one in enumerate(labels):
@@ -144,12 +178,31 @@ def check_shapes(where, page):
     drawn = {"line", "limit", "mark"} & set(lines)
     check(f"{where}: marks", "mark" in drawn, lines)
     same(f"{where}: each kind of line its dashes", len({lines[name] for name in drawn}), len(drawn))
+    for kind, is_drawn, is_explained in page["keyed"]:
+        same(f"{where}: the key tells {kind} where it is drawn", is_explained, is_drawn)
     bands = {}
     for band in page["bands"]:
         bands.setdefault(band["stage"], set()).add(band["pattern"])
         check(f"{where}: a band has a pattern, and the key tells whose", band["pattern"] and band["explained"], band)
     same(f"{where}: each stage one pattern", [len(each) for each in bands.values()], [1] * len(bands))
     same(f"{where}: each pattern one stage", len(set.union(set(), *bands.values())), len(bands))
+
+
+def numbers(page):
+    """Of the marks on the drawing."""
+    return [text["text"] for text in page["texts"] if text["drawn"] and text["text"].isdecimal()]
+
+
+def check_grey(where, page, rows):
+    """Of what Chromium drew without colour: it has none, and the pattern of each band can be seen."""
+    check(f"{where}: grey", all(max(p[:3]) - min(p[:3]) <= 2 for row in rows for p in row))
+    left, top = page["drawing"][:2]
+    for band in page["bands"]:
+        x1, y1, x2, y2 = (round(at - origin) + by for at, origin, by in zip(band["box"], (left, top) * 2, (2, 2, -2, -2)))
+        inner = [pixel for row in rows[y1:y2] for pixel in row[x1:x2]]
+        if x2 - x1 >= 6:  # a tile of each pattern fits
+            tones = sorted(inner)
+            check(f"{where}: its pattern is seen", contrast(tones[0], tones[-1]) >= PATTERN_CONTRAST, (band, tones[0], tones[-1]))
 
 
 def check_page(s, browser, job, name, pictures):
@@ -175,6 +228,10 @@ def check_page(s, browser, job, name, pictures):
         check_layout(f"{name}-{width}", browser.run(MEASURE), width)
     browser.look(PHONE, "light", "achromatopsia")
     browser.keep_picture(os.path.join(pictures, f"{name}-{PHONE[0]}-grey.png"))
+    page = browser.run(MEASURE)
+    left, top, right, bottom = page["drawing"]
+    clip = {"x": left, "y": top, "width": right - left, "height": bottom - top, "scale": 1}
+    check_grey(f"{name}-grey", page, rows_of(browser.picture(clip=clip)))
     same(f"{name}: nothing ran", (page["scripts"], page["handlers"], page["ran"]), (0, 0, False))
     return found[f"{name}-{DESK[0]}-light"]
 
@@ -183,6 +240,20 @@ def check_page(s, browser, job, name, pictures):
 
 HOSTILE = "<img src=x onerror=window.ran=1>\"'&.py"
 FRAMES = "import time\nframes = []\nwhile True:\n    frames.append(bytearray(b'x') * (1 << 20))\n    time.sleep(0.04)\n"
+
+
+STAGES = ("notice", "ok", "trim", "checkpoint", "hold", "ok", "interrupt", "kill")
+
+
+def stretch(s, name):
+    """As if that job had ended five days later, with something done every hour and a half, in every stage."""
+    hour = 3600 * 10**6
+    with contextlib.closing(sqlite3.connect(os.path.join(s.runtime, "record.db"))) as db, db:
+        number, end, limit = db.execute("SELECT number, end_usec, limit_bytes FROM jobs WHERE name = ?", (name,)).fetchone()
+        db.execute("UPDATE jobs SET end_usec = ?, last_usec = ? WHERE number = ?", (end + 120 * hour,) * 2 + (number,))
+        db.executemany("INSERT INTO events VALUES(?,?,?,?,?,?,?,?,?)", [
+            (number, end + i * 3 * hour // 2, STAGES[i // 10], "ok", "notice", "done", "as if", limit // 2, limit)
+            for i in range(10 * len(STAGES))])
 
 
 @scenario("cgroup")
@@ -194,26 +265,39 @@ def page_in_a_browser(s):
     """
     pictures = os.path.join(s.store, "pages")
     os.makedirs(pictures, exist_ok=True)
-    s.daemon(RETRYING)
+    daemon = s.daemon(RETRYING)
     climbs = s.grow("--to", "90", "--rate", "25", limit="72M", options=("--name", "climbs"))
     again = s.run(PYTHON, write(s, "willing.py", WILLING), limit="60M", options=("--policy", "batch", "--name", "again"))
+    reads = s.program("read", "--folder", s.work, "--size", "8", "--total", "8000", limit="100M", options=("--name", "reads"))
     hostile = s.run(PYTHON, s.script(HOSTILE, FRAMES), "<script>window.ran=1</script>", "w" * 3000, limit="40M",
                     options=("--policy", "batch", "--name", "n" * 60))
     once = s.run("true", options=("--name", "once"))
     browser = Browser(s)
     climbs.wait_held()
     s.must("resume", "climbs", "--limit", "160M")
-    for run in (once, hostile, climbs, again):
+    for run in (once, reads, hostile, climbs, again):
         run.wait(90)
-    pages = {}
-    for name, job in (("once", once.name), ("hostile", hostile.name), ("climbs", climbs.name), ("again", s.events("again")[0]["job"])):
-        ended(s, job)
+    pages, stories = {}, {}
+    for name, job in (("once", once.name), ("reads", reads.name), ("hostile", hostile.name), ("climbs", climbs.name), ("again", s.events("again")[0]["job"])):
+        stories[name] = ended(s, job)
         pages[name] = check_page(s, browser, job, name, pictures)
+    daemon.terminate()
+    daemon.wait()
+    stretch(s, climbs.name)
+    s.daemon(RETRYING)
+    pages["long"] = check_page(s, browser, climbs.name, "long", pictures)
     browser.close()
     stages = {name: {band["stage"] for band in page["bands"]} for name, page in pages.items()}
     same("one that fits has no bands", stages["once"], set())
+    check("cache is drawn where there is some", ["cache", True, True] in pages["reads"]["keyed"] and
+          ["cache", False, False] in pages["once"]["keyed"])
     check("one that was held, one that was saved, one that was ended", "hold" in stages["climbs"] and
           "interrupt" in stages["again"] and "interrupt" in stages["hostile"], stages)
+    same("and one of five days all", stages["long"], set(STAGES) - {"ok"})
+    check("which day it was is told where there are several", any(re.fullmatch(r"\d\d-\d\d \d\d:\d\d:\d\d", text["text"])
+                                                                  for text in pages["long"]["texts"]))
+    check("marks to its end", {"1", str(len(story_of(s, climbs.name)["events"]))} < set(numbers(pages["long"])), numbers(pages["long"]))
     check("that it was started again is said", any("retry started" in text["text"] for text in pages["again"]["texts"]))
+    same("and what to type is no more its", [each["command"] for each in stories["again"]["next"]], ["headroom why again"])
     check("hostile names are told as they are", any(HOSTILE in text["text"] for text in pages["hostile"]["texts"]),
           pages["hostile"]["texts"])

@@ -40,13 +40,27 @@ function textsOf(root) {
             text: node.data.trim().slice(0, 200),
             drawn: !!svg,
             boxes: seen,
-            frame: box((svg || document.documentElement).getBoundingClientRect()),
+            frame: svg && box(svg.getBoundingClientRect()),
             px: parseFloat(style(element).fontSize) * (svg ? element.getScreenCTM().a : 1),
             ink: colour(svg ? style(element).fill : style(element).color),
             on: svg ? groundOf(element, seen[0]) : paperOf(element),
         });
     }
     return texts;
+}
+
+// Options that a line ends within.
+function brokenOf(root) {
+    const broken = [], nodes = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let node; (node = nodes.nextNode());)
+        for (const found of node.data.matchAll(/(?<![^ (])-[-\w]{1,20}/g)) {
+            const range = document.createRange();
+            range.setStart(node, found.index);
+            range.setEnd(node, found.index + found[0].length);
+            if (new Set([...range.getClientRects()].map(r => r.top)).size > 1)
+                broken.push(found[0]);
+        }
+    return broken;
 }
 
 const shapes = [...document.querySelectorAll("svg .line, svg .limit, svg .mark, svg .band, svg .ink, svg .dot")];
@@ -57,6 +71,9 @@ return {
     zoom: visualViewport.scale,
     paper: paperOf(document.body),
     texts: textsOf(document.body),
+    broken: brokenOf(document.body),
+    deeds: document.querySelector("table").getBoundingClientRect().top + scrollY,
+    drawing: box(document.querySelector("svg").getBoundingClientRect()),
     shapes: shapes.map(shape => ({
         what: shape.getAttribute("class"),
         ink: colour(style(shape).stroke === "none" ? style(shape).fill : style(shape).stroke),
@@ -65,9 +82,14 @@ return {
     bands: [...document.querySelectorAll("svg rect.band")].map(band => ({
         stage: band.querySelector("title").textContent,
         pattern: document.querySelector(band.getAttribute("fill").slice(4, -1)).innerHTML,
+        box: box(band.getBoundingClientRect()),
         explained: [...document.querySelectorAll(".key li")].some(item => item.textContent.trim().endsWith(` ${band.textContent}`) &&
             item.querySelector(".band")?.getAttribute("fill") === band.getAttribute("fill")),
     })),
+    // Of what is drawn and what the key draws again: both or neither.
+    keyed: ["used", "cache", "line", "limit", "mark"].map(kind => [
+        kind, document.querySelector(`svg[role] .${kind}[d]:not([d=""]), svg[role] .${kind}[x1]`) !== null,
+        document.querySelector(`.key .${kind}`) !== null]),
     scripts: document.scripts.length,
     handlers: all.filter(element => [...element.attributes].some(a => a.name.startsWith("on"))).length,
     ran: "ran" in window,
