@@ -22,7 +22,8 @@ function paperOf(element) {
 // In the drawing, text that anything runs through stands on its own halo, or on no colour that could be named.
 function groundOf(text, at) {
     const own = style(text), drawn = [...text.ownerSVGElement.querySelectorAll("line, rect, path")];
-    if (own.paintOrder.startsWith("stroke") && own.stroke !== "none" && parseFloat(own.strokeWidth) >= parseFloat(own.fontSize) / 5)
+    const halo = own.paintOrder.startsWith("stroke") && own.stroke !== "none" ? parseFloat(own.strokeWidth) : 0;
+    if (halo >= parseFloat(own.fontSize) / 5)
         return colour(own.stroke);
     return drawn.some(shape => !shape.closest("defs") && overlap(box(shape.getBoundingClientRect()), at)) ? null : paperOf(text);
 }
@@ -63,6 +64,9 @@ function brokenOf(root) {
     return broken;
 }
 
+// Is there what the selector finds, to be seen?
+const seen = (selector, root = document) => [...root.querySelectorAll(selector)].some(element => element.checkVisibility());
+const keys = [...document.querySelectorAll(".key li")].filter(item => item.checkVisibility());
 const shapes = [...document.querySelectorAll("svg .line, svg .limit, svg .mark, svg .band, svg .ink, svg .dot")];
 const all = [...document.querySelectorAll("*")];
 return {
@@ -83,13 +87,12 @@ return {
         stage: band.querySelector("title").textContent,
         pattern: document.querySelector(band.getAttribute("fill").slice(4, -1)).innerHTML,
         box: box(band.getBoundingClientRect()),
-        explained: [...document.querySelectorAll(".key li")].some(item => item.textContent.trim().endsWith(` ${band.textContent}`) &&
+        explained: keys.some(item => item.textContent.trim().endsWith(` ${band.textContent}`) &&
             item.querySelector(".band")?.getAttribute("fill") === band.getAttribute("fill")),
     })),
-    // Of what is drawn and what the key draws again: both or neither.
+    // Of what may be drawn: is it, and does the key draw it again?
     keyed: ["used", "cache", "line", "limit", "mark"].map(kind => [
-        kind, document.querySelector(`svg[role] .${kind}[d]:not([d=""]), svg[role] .${kind}[x1]`) !== null,
-        document.querySelector(`.key .${kind}`) !== null]),
+        kind, seen(`svg[role] .${kind}[d]:not([d=""]), svg[role] .${kind}[x1]`), keys.some(item => seen(`.${kind}`, item))]),
     scripts: document.scripts.length,
     handlers: all.filter(element => [...element.attributes].some(a => a.name.startsWith("on"))).length,
     ran: "ran" in window,
