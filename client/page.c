@@ -33,7 +33,7 @@
 /* Of the drawing, in its own units. */
 #define WIDTH 720
 #define LEFT 146
-#define RIGHT 698
+#define RIGHT 690
 #define TOP 24
 #define BOTTOM 260
 #define BAND_TOP 292
@@ -270,7 +270,8 @@ static unsigned draw_deeds(FILE *f, const struct scale *c, const struct hr_call_
         const struct hr_call_deed *d = s->deeds.deeds;
         const char *stage = "ok";
         uint64_t since = c->start_usec;
-        double line = 0, number = 0, narrow = 0; /* where the one before is */
+        double letters = s->deeds.count < 100 ? 2.5 : 3.5; /* of a number, and a gap */
+        double line = 0, number = 0, narrow = 0;           /* where the one before is */
         double last = s->deeds.count > 0 ? x_of(c, d[s->deeds.count - 1].time_usec) : 0;
         unsigned stages = 0;
 
@@ -283,18 +284,21 @@ static unsigned draw_deeds(FILE *f, const struct scale *c, const struct hr_call_
         stages |= draw_band(f, c, stage, since, c->start_usec + c->span_usec);
         for (size_t i = 0; i < s->deeds.count; i++) {
                 double x = x_of(c, d[i].time_usec);
-                bool has_narrow = has_room(x, narrow, last, 2.5 * LETTER_NARROW);
+                bool is_narrow;
 
-                if (x - line >= 1) /* else it is the same */
+                if (x - line >= 4) { /* else they would run into one */
                         fprintf(f, "<line class=mark x1=%.1f x2=%.1f y1=%d y2=%d />\n", x, x, TOP,
                                 BAND_TOP - 2);
-                line = x;
-                if (!has_room(x, number, last, 2.5 * LETTER) && !has_narrow)
+                        line = x;
+                }
+                if (!has_room(x, number, last, letters * LETTER))
                         continue;
-                fprintf(f, "<text class=\"number%s\" x=%.1f y=%d text-anchor=middle>%zu</text>\n",
-                        has_narrow ? "" : " tight", x, MARK_Y, i + 1);
                 number = x;
-                narrow = has_narrow ? x : narrow;
+                is_narrow = has_room(x, narrow, last, letters * LETTER_NARROW);
+                if (is_narrow)
+                        narrow = x;
+                fprintf(f, "<text class=\"number%s\" x=%.1f y=%d text-anchor=middle>%zu</text>\n",
+                        is_narrow ? "" : " tight", x, MARK_Y, i + 1);
         }
         return stages;
 }
@@ -446,7 +450,7 @@ static void write_facts(FILE *f, const struct hr_call_record *r)
 }
 
 /* The time of day, and which day, where there were several. */
-static void write_deeds(FILE *f, const struct hr_call_list *deeds)
+static void write_deeds(FILE *f, const struct hr_call_list *deeds, uint64_t left_out_count)
 {
         char used[HR_TEXT_SIZE_MAX], clock[32];
         struct tm tm, first = {0};
@@ -480,6 +484,8 @@ static void write_deeds(FILE *f, const struct hr_call_list *deeds)
                 fputc('\n', f);
         }
         fputs("</tbody></table>\n", f);
+        if (left_out_count > 0)
+                fprintf(f, "<p>%" PRIu64 " more, before the last, are not on record.</p>\n", left_out_count);
 }
 
 void hr_page_write(FILE *f, const struct hr_call_story *s)
@@ -514,7 +520,7 @@ void hr_page_write(FILE *f, const struct hr_call_story *s)
                 write_text(f, w.next[i].command, false);
                 fputs("</pre>\n", f);
         }
-        write_deeds(f, &s->deeds);
+        write_deeds(f, &s->deeds, s->record.left_out_count);
         fputs("</body>\n</html>\n", f);
 }
 
