@@ -4,7 +4,7 @@
 /*
  * HTML and SVG without a script, a font or a picture of somebody else's: it can be mailed. Everything that
  * came from outside goes through `text`. The page may load nothing, and says so to the browser
- * (Content-Security- Policy), in case something was overlooked.
+ * (Content-Security-Policy), in case something was overlooked.
  *
  * The drawing: use as a line over an area, cache as a hatched area on top of it, the limit as a dashed line;
  * below, the stages as bands, each with a pattern of its own, and what was done as numbered marks, which the
@@ -12,7 +12,8 @@
  * dark; nothing is told by colour alone.
  *
  * The narrower the window, the smaller the drawing and the larger its letters within it (see `head`). What
- * fits between its neighbours only while letters are small is `tight`, and left out of a narrow window.
+ * fits between its neighbours only while letters are small is `tight`, and left out of a narrow window; a
+ * wide one has no use for all the room at the left that large letters need.
  */
 
 #include <errno.h>
@@ -408,6 +409,7 @@ static const char head[] =
         "table{border-collapse:collapse;width:100%;font-size:.9rem}\n"
         "th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-top:1px solid "
         "var(--rule)}th,td{white-space:nowrap}td:last-child{white-space:normal}\n"
+        "@media(min-width:44.01rem){svg[role]{width:calc(100% + 4rem);margin-left:-4rem}}\n"
         "@media(max-width:44rem){svg text{font-size:17px}.tight{display:none}thead{display:none}"
         "tr{display:block;padding:.4rem 0;border-top:1px solid "
         "var(--rule)}td{display:inline;border:0;padding:0 "

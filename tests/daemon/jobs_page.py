@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PHONE, DESK = (390, 844), (1280, 800)
 BETWEEN = (320, 353, 513, 705)  # where letters are as small as they come; no pictures of these
 TEXT_LEAST_PX = 11
+INDENT_MOST_PX = 64  # of the drawing's first label
 SCREENS_TO_DEEDS = 2.5  # of a phone
 TEXT_CONTRAST, SHAPE_CONTRAST = 4.5, 3  # WCAG 2.1, 1.4.3 and 1.4.11 at level AA
 PATTERN_CONTRAST = 1.5  # chosen, not tuned: within a band, of lines half a pixel wide
@@ -155,6 +156,8 @@ def check_layout(where, page, width):
     check(f"{where}: what was done is near", page["deeds"] < SCREENS_TO_DEEDS * 844, page["deeds"])
     labels = [text for text in page["texts"] if text["drawn"]]
     check(f"{where}: the drawing has labels", len(labels) >= 6, labels)
+    left = min(text["boxes"][0][0] for text in page["texts"])
+    check(f"{where}: the drawing begins where the text does", min(one["boxes"][0][0] for one in labels) - left < INDENT_MOST_PX, labels)
     for i, one in enumerate(labels):
         for other in labels[:i]:
             check(f"{where}: labels apart", not overlap(one["boxes"][0], other["boxes"][0]), (one, other))
