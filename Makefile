@@ -96,7 +96,7 @@ tests: all $(patsubst %,$(B)/tests/%,$(UNIT_TESTS) $(PROGRAMS))
 
 # What the project needs, by the names of Debian's packages.
 DEPS := gcc make pkg-config libc6-dev libsystemd-dev libcgroup-dev libinih-dev libsqlite3-dev libncurses-dev libcmocka-dev python3 procps
-CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux python3-numpy python3-venv
+CHECK_DEPS := clang clang-format libclang-rt-14-dev mandoc dbus binutils util-linux python3-numpy python3-venv chromium chromium-driver
 deps:
 	@sh tests/deps.sh $(DEPS)
 deps-check: deps

@@ -47,10 +47,11 @@ static void HR_PRINTF(3, 4) add_next(struct hr_story_words *w, const char *why, 
         w->next_count++;
 }
 
-static bool was_saved(const struct hr_call_story *s)
+static bool has_deed(const struct hr_call_story *s, const char *action, const char *outcome)
 {
         for (size_t i = 0; i < s->deeds.count; i++)
-                if (strcmp(s->deeds.deeds[i].action, "saved") == 0)
+                if (strcmp(s->deeds.deeds[i].action, action) == 0 &&
+                        strcmp(s->deeds.deeds[i].outcome, outcome) == 0)
                         return true;
         return false;
 }
@@ -142,6 +143,7 @@ void hr_story_explain(const struct hr_call_story *s, struct hr_story_words *w)
         const struct hr_call_record *r = &s->record;
         const char *command = hr_cmdline_can_be_typed(r->command) ? r->command : "COMMAND";
         char more[HR_TEXT_SIZE_MAX];
+        bool retried = has_deed(s, "retry", "started"), saved = !retried && has_deed(s, "saved", "done");
         bool short_of_it = is(s, "own_limit") || (is(s, "memory_error") && (r->fused || !r->said_error)) ||
                            is(s, "interrupted") || is(s, "killed");
 
@@ -149,11 +151,14 @@ void hr_story_explain(const struct hr_call_story *s, struct hr_story_words *w)
         hr_history_describe_end(r, w->headline, sizeof(w->headline));
         explain_sense(s, w->sense, sizeof(w->sense));
         hr_units_spell_bytes(more, more_room(r));
-        if (was_saved(s))
+        if (retried) /* what was saved is its successor's, and so is the name */
+                add_next(
+                        w, "it was started again by itself; what became of that", "headroom why %s", r->name);
+        if (saved)
                 add_next(w, "go on from its checkpoint, with more room", "headroom resume %s --limit %s",
                         r->job, more);
-        if (short_of_it)
-                add_next(w, was_saved(s) ? "or from the start" : "again, with more room",
+        if (short_of_it && !retried)
+                add_next(w, saved ? "or from the start" : "again, with more room",
                         "headroom run --limit %s -- %s", more, command);
         if (is(s, "own_limit") && strcmp(r->policy, "observe") == 0)
                 add_next(w, "have it held before the wall", "headroom run --limit %s --policy default -- %s",

@@ -31,6 +31,7 @@ import jobs_hardship  # noqa: F401
 import jobs_ladder  # noqa: F401
 import jobs_life  # noqa: F401
 import jobs_metrics  # noqa: F401
+import jobs_page  # noqa: F401
 import jobs_part  # noqa: F401
 import jobs_record  # noqa: F401
 import jobs_saving  # noqa: F401
