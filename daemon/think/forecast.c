@@ -45,6 +45,7 @@
 #define WINDOW_MIN_USEC (6 * HR_USEC_PER_SEC)
 #define WINDOW_MAX_USEC (30 * HR_USEC_PER_SEC)
 #define ONSET_USEC (1 * HR_USEC_PER_SEC) /* a rise seen after a longer gap is taken to have begun so late */
+#define LATELY_USEC HR_USEC_PER_SEC
 #define LASTING_LEAST_USEC \
         (10 * HR_USEC_PER_SEC) /* programs that load what they need: up to 7 s in tests/replay */
 #define STILL_RISING_USEC (20 * HR_USEC_PER_MSEC)
@@ -440,6 +441,20 @@ static uint64_t time_left(uint64_t room_bytes, uint64_t pace)
         return usec < 0x1p63 ? (uint64_t)usec : HR_USEC_NEVER;
 }
 
+/* Marks stand where new ground was won. */
+static uint64_t lately(const struct hr_history *h)
+{
+        uint64_t since = hr_sub(h->last_time_usec, LATELY_USEC);
+        size_t i = h->count - 1;
+
+        while (i > 0 && h->time_usec[i] > since)
+                i--;
+        uint64_t took = h->last_time_usec - MAX(h->time_usec[i], since);
+        return took == 0 ? 0
+                         : to_pace((double)hr_sub(h->last_used_bytes, h->mark_bytes[i]) *
+                                   (double)HR_USEC_PER_SEC / (double)took);
+}
+
 void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_forecast *ret)
 {
         struct hr_forecast f = {.left_min_usec = HR_USEC_NEVER, .left_max_usec = HR_USEC_NEVER};
@@ -456,6 +471,8 @@ void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_for
         if (f.rising && h->last_time_usec > h->before_time_usec)
                 f.recent_bytes_per_second = to_pace((double)gain * (double)HR_USEC_PER_SEC /
                                                     (double)(h->last_time_usec - h->before_time_usec));
+
+        f.lately_bytes_per_second = lately(h);
 
         struct pattern p = find_pattern(h);
         uint64_t height = h->climbing ? mark(h) - h->climb.from_bytes : 0;
@@ -485,7 +502,7 @@ void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_for
 void hr_forecast_fill(const struct hr_forecast *f, struct hr_candidate *c)
 {
         c->growth_bytes_per_second = f->growth_bytes_per_second > 0 ? f->growth_bytes_per_second
-                                     : f->rising                    ? f->recent_bytes_per_second
+                                     : f->rising                    ? f->lately_bytes_per_second
                                                                     : 0;
         c->left_min_usec = f->left_min_usec;
         c->left_max_usec = f->left_max_usec;

@@ -40,6 +40,7 @@ void hr_history_add(struct hr_history *h, uint64_t time_usec, uint64_t used_byte
 struct hr_forecast {
         uint64_t growth_bytes_per_second; /* robust slope over the window; 0: flat or falling */
         uint64_t recent_bytes_per_second; /* between the two newest samples; 0: flat or falling */
+        uint64_t lately_bytes_per_second; /* new ground within the last second; 0: none */
         /* To the limit at the higher of the two paces, and at the lower. The recent pace counts only on new
          * ground; growth is 0 until it is proven, and left_max is then never. */
         uint64_t left_min_usec, left_max_usec;
@@ -57,5 +58,5 @@ struct hr_forecast {
 void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_forecast *ret);
 
 /* What a forecast says of one limit, into its candidate; the rest of it is left as it is. Growth that is not
- * proven yet is shown by its recent pace. */
+ * proven yet is shown by what was gained lately: two samples may stand in the middle of one allocation. */
 void hr_forecast_fill(const struct hr_forecast *f, struct hr_candidate *c);

@@ -84,11 +84,16 @@ static const char *pace(const struct step *s, char *buf, size_t size)
         if (c->growth_bytes_per_second == 0 || s->in->frozen || (s->out->actions & HR_ACT_FREEZE))
                 return buf;
         hr_units_format_bytes(rate, c->growth_bytes_per_second);
+        /* Not proven yet: what is told of its pace is told of the time as well. */
+        uint64_t most = c->left_max_usec != HR_USEC_NEVER
+                                ? c->left_max_usec
+                                : hr_sub(c->limit_bytes, c->used_bytes) /
+                                          MAX(c->growth_bytes_per_second / HR_USEC_PER_SEC, 1U);
         if (c->left_min_usec == HR_USEC_NEVER)
                 snprintf(buf, size, ", growing %s/s", rate);
         else
                 snprintf(buf, size, ", growing %s/s, %s left at this pace%s", rate,
-                        hr_units_format_estimate(left, c->left_min_usec, c->left_max_usec),
+                        hr_units_format_estimate(left, c->left_min_usec, MAX(most, c->left_min_usec)),
                         c->step_will_not_fit ? ", no room for another step like the last" : "");
         return buf;
 }

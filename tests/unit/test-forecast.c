@@ -450,6 +450,24 @@ static void at_the_limit(void **state HR_UNUSED)
         assert_false(l.forecast.step_will_not_fit);
 }
 
+/* Two samples in the middle of one allocation say nothing of a job's pace. */
+static void told_by_what_was_gained_lately(void **state HR_UNUSED)
+{
+        struct hr_candidate c = {.limit_bytes = HR_BYTES_NONE};
+        struct life l = {};
+
+        sample(&l, 0, 100);
+        stay(&l, 60, 10);
+        sample(&l, 0.05, 101);
+        sample(&l, 0.001, 102);
+        EXPECT_ABOUT("a millisecond", (double)l.forecast.recent_bytes_per_second / MB, 1000);
+        hr_forecast_fill(&l.forecast, &c);
+        EXPECT_ABOUT("what is told", (double)c.growth_bytes_per_second / MB, 2);
+        sample(&l, 0.5, 602);
+        hr_forecast_fill(&l.forecast, &c);
+        EXPECT_ABOUT("of a second", (double)c.growth_bytes_per_second / MB, 502);
+}
+
 static void time_goes_back(void **state HR_UNUSED)
 {
         struct life l = {};
@@ -500,6 +518,7 @@ int main(void)
                 cmocka_unit_test(runaway),
                 cmocka_unit_test(gave_back),
                 cmocka_unit_test(at_the_limit),
+                cmocka_unit_test(told_by_what_was_gained_lately),
                 cmocka_unit_test(time_goes_back),
                 cmocka_unit_test(anything),
         };
