@@ -270,7 +270,7 @@ def check_what_is_told(pages):
     check("marks from the first to the last", marks[1] == "1" and marks[-1] == last >= "100", (marks, last))
 
 
-@scenario("cgroup")
+@scenario("cgroup", alone=True)
 def page_in_a_browser(s):
     """
     The page of a job that was held and given room, of one that was started again, of one that just ended, of one with
