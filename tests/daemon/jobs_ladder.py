@@ -165,7 +165,8 @@ def fuse_from_the_start(s):
 def resume_without_room(s):
     """`resume` without more room thaws with the fuse armed: the next large allocation is a MemoryError, which saves."""
     s.daemon()
-    run = s.grow("--to", "200", "--rate", "60", limit="72M")
+    # What it has under way when it is held, and what its fuse leaves it, must fit below its limit.
+    run = s.grow("--to", "200", "--rate", "60", "--step", "256", limit="72M")
     run.wait_held()
     out = s.must("resume", run.name)
     check("the answer says so", "MemoryError" in out, out)
