@@ -82,7 +82,7 @@ begin_stall() {
 	echo 3 >/proc/sys/vm/drop_caches
 	touch /var/lib/headroom/probe & # who writes waits in the kernel: no signal reaches it
 	sleep 1
-	kill -0 $! && grep -q riops=2 /sys/fs/cgroup/system.slice/headroomd.service/io.max
+	wait_for 20 grep -q riops=2 /sys/fs/cgroup/system.slice/headroomd.service/io.max && kill -0 $!
 }
 end_stall() {
 	local folder
