@@ -109,6 +109,20 @@ def limit_by_somebody_else(s):
 
 
 @scenario("cgroup")
+def limit_of_one_found(s):
+    """So is one that is written on a found job's, which the kernel tells of, though its memory stands still."""
+    group = s.make_group("theirs")
+    set_limit(group, 300)
+    start_program(s, "nap", "--to", "10", "--rest", "90", group=group)
+    s.daemon(f"[match tests]\ncgroup = {group}\npolicy = default\n")
+    wait_until("found", s.jobs, detail=s.log)
+    same("its limit", s.own_limit("theirs"), 300 * MIB)
+    time.sleep(3)
+    set_limit(group, 200)
+    wait_until("seen", lambda: s.own_limit("theirs") == 200 * MIB, 12, s.log)
+
+
+@scenario("cgroup")
 def limit_above_set_later(s):
     """A limit that is set later on a cgroup above the job is seen, named, and acted on before it is reached."""
     s.daemon()
