@@ -267,9 +267,9 @@ static bool moved(const struct hr_job *job, uint64_t current_bytes)
 /* Of its own group the limit is ours to set; for [match] rules an event tells (limits_usec: 0). */
 static bool may_be_limited_anew(const struct hr_job *job, uint64_t now_usec)
 {
-        return !job->owned &&
-               now_usec >= (job->matched && job->limits_usec > 0 ? HR_USEC_NEVER
-                                                                 : job->limits_usec + LIMITS_AGE_USEC);
+        if (job->owned || (job->matched && job->limits_usec > 0))
+                return false;
+        return now_usec >= job->limits_usec + LIMITS_AGE_USEC;
 }
 
 int hr_job_sense(struct hr_job *job, uint64_t now_usec, bool full)

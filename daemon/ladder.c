@@ -614,10 +614,9 @@ static void wait_for_criu(struct hr_manager *m, struct hr_job *job, uint64_t now
         if (waited >= SEIZED_LONG_USEC && !job->seized_told) {
                 job->seized_told = true;
                 snprintf(text, sizeof(text),
-                        "CRIU has kept it from running for %s to write its memory ahead; if it does not let "
-                        "go: "
-                        "headroom kill %s",
-                        hr_units_spell_time(time, SEIZED_LONG_USEC), job->id);
+                        "CRIU has kept it from running for %s to write its memory ahead; "
+                        "if it does not let go: headroom kill %s",
+                        hr_units_format_time(time, SEIZED_LONG_USEC), job->id);
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "predump", "stuck", text);
         }
         uint64_t room = half_of_room(job, job->used_bytes, job->own_limit_bytes);

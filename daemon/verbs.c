@@ -663,9 +663,8 @@ static bool is_being_saved(struct hr_manager *m, struct hr_command *c, struct hr
                 c->verb == HR_VERB_KILL)
                 return false;
         answer(m, c, -EBUSY,
-                "%s is being saved by CRIU, which must not be disturbed; try again in a moment, or end it "
-                "unsaved: "
-                "headroom kill %s",
+                "%s is being saved by CRIU, which must not be disturbed; try again in a moment, or "
+                "end it unsaved: headroom kill %s",
                 NAMED(job), job->id);
         return true;
 }

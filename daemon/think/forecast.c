@@ -472,7 +472,7 @@ void hr_forecast(const struct hr_history *h, uint64_t limit_bytes, struct hr_for
                 f.recent_bytes_per_second = to_pace((double)gain * (double)HR_USEC_PER_SEC /
                                                     (double)(h->last_time_usec - h->before_time_usec));
 
-        f.lately_bytes_per_second = lately(h);
+        f.lately_bytes_per_second = f.rising ? lately(h) : 0;
 
         struct pattern p = find_pattern(h);
         uint64_t height = h->climbing ? mark(h) - h->climb.from_bytes : 0;

@@ -40,7 +40,7 @@ void hr_history_add(struct hr_history *h, uint64_t time_usec, uint64_t used_byte
 struct hr_forecast {
         uint64_t growth_bytes_per_second; /* robust slope over the window; 0: flat or falling */
         uint64_t recent_bytes_per_second; /* between the two newest samples; 0: flat or falling */
-        uint64_t lately_bytes_per_second; /* new ground within the last second; 0: none */
+        uint64_t lately_bytes_per_second; /* new ground within the last second; 0: none, or not rising */
         /* To the limit at the higher of the two paces, and at the lower. The recent pace counts only on new
          * ground; growth is 0 until it is proven, and left_max is then never. */
         uint64_t left_min_usec, left_max_usec;
