@@ -814,9 +814,9 @@ int hr_call_run(struct hr_call *call, const struct hr_call_run *run, struct hr_c
         char **strings[] = {&answer.job, &answer.kind, &answer.message};
         int r;
 
-        r = ask(call, &reply, "Run", "usbtssbbsu", (uint32_t)run->pid, run->name, (int)run->has_limit,
+        r = ask(call, &reply, "Run", "usbtssbbsub", (uint32_t)run->pid, run->name, (int)run->has_limit,
                 run->limit_bytes, run->policy, run->checkpoint, (int)run->fuse, (int)run->detached,
-                run->command, run->retried);
+                run->command, run->retried, (int)run->reaps);
         if (r == 0)
                 r = read_answer(call, reply, &answer.bytes, strings, ELEMENTSOF(strings));
         return give_answer(r, &answer, ret);

@@ -150,7 +150,7 @@ void hr_call_answer_done(struct hr_call_answer *answer);
 struct hr_call_run {
         pid_t pid;
         const char *name, *policy, *checkpoint, *command; /* "" where not given */
-        bool has_limit, fuse, detached;
+        bool has_limit, fuse, detached, reaps;            /* reaps: see daemon/tell/interface.h */
         uint64_t limit_bytes;
         uint32_t retried; /* how often it was started again by itself */
 };

@@ -65,6 +65,7 @@ void hr_keeper_stay(pid_t pid, const char *job, const char *socket)
         const struct timespec pause = {.tv_sec = PAUSE_SECONDS};
         _close_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         int status, by;
+        pid_t ended;
 
         setsid(); /* a child that was just forked leads no group: can't fail */
         prctl(PR_SET_NAME, "headroom-keeper");
@@ -74,9 +75,11 @@ void hr_keeper_stay(pid_t pid, const char *job, const char *socket)
                 dup2(null_fd, fd); /* of two valid descriptors: can't fail */
         null_fd = hr_close(null_fd);
         close_range(STDERR_FILENO + 1, ~0U, 0);
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return;
+        do /* also for what has escaped from a process tree */
+                ended = waitpid(-1, &status, 0);
+        while (ended != pid && (ended >= 0 || errno == EINTR));
+        if (ended < 0)
+                return;
         by = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         for (int i = 0; i < TRIES; i++) {
                 _call_ struct hr_call *call = NULL;

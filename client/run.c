@@ -320,6 +320,7 @@ static int register_job(struct run *run)
                 .detached = run->child.detached,
                 .limit_bytes = o->limit_bytes,
                 .retried = o->retried,
+                .reaps = true,
         };
 
         for (size_t i = 0; run->child.command[i]; i++)
@@ -338,7 +339,7 @@ static int register_job(struct run *run)
         if (answer.bytes > 0 && !run->child.detached)
                 keep_streams(run);
         run->is_tree = strcmp(answer.kind, hr_kind_name(HR_KIND_PROCESS)) == 0;
-        if (run->is_tree && !run->child.detached) /* what escapes from it comes to us, and stays below us */
+        if (run->is_tree) /* what escapes from it comes to us, where the daemon finds it */
                 prctl(PR_SET_CHILD_SUBREAPER, 1);
         return 0;
 }

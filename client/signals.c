@@ -27,6 +27,7 @@
 #include "child.h"
 #include "clock.h"
 #include "fd.h"
+#include "think/parse.h"
 
 #define WITNESS_USEC (100 * HR_USEC_PER_MSEC) /* how long the witness is waited for; chosen, not tuned */
 #define STOP_USEC HR_USEC_PER_SEC             /* a stop or a hold this soon after ctrl-Z is its answer */
@@ -86,7 +87,7 @@ static void __attribute__((noreturn)) be_the_witness(int out_fd, const sigset_t 
         int fd;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        prctl(PR_SET_NAME, "headroom-group");
+        prctl(PR_SET_NAME, HR_WITNESS_NAME);
         fd = signalfd(-1, signals, SFD_CLOEXEC);
         /* Keeps nothing open that is the job's: neither pipes nor the terminal. */
         if (getppid() != parent || fd < 0 || dup2(out_fd, 1) < 0 || dup2(fd, 0) < 0)

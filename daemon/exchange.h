@@ -185,9 +185,10 @@ struct hr_command {
         bool has_limit, fuse, detached, removes;
         uint64_t limit_bytes;
         uint32_t retried; /* RUN: how often it was started again by itself */
-        char *cgroup;     /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
-        char *unit;       /* ATTACH: unit name or NULL; owned */
-        char *request;    /* POLICY_SET: "key=value"; owned, or NULL */
+        pid_t reaper;  /* RUN: the subreaper of its process tree; 0: there is none that is the job's alone */
+        char *cgroup;  /* ATTACH: path below the memory hierarchy's mount, or NULL; owned by the command */
+        char *unit;    /* ATTACH: unit name or NULL; owned */
+        char *request; /* POLICY_SET: "key=value"; owned, or NULL */
         char *peer_command; /* RUN: for the record: the command line, escaped; owned, or NULL */
 
         /* Filled in by the deciding thread. */

@@ -78,6 +78,8 @@ static int open_tree(struct hr_job *job, const struct hr_job_options *o)
                 free(TAKE_PTR(job->tree));
                 return r == -ESRCH ? HR_SENSE_GONE : r;
         }
+        job->tree->reaper = s->reaper;
+        job->tree->reaper_start_ticks = s->reaper_start_ticks;
         if (hr_proc_table_scan(o->table) >= 0)
                 (void)hr_tree_update(
                         o->hierarchy->proc, job->tree, o->table); /* the first look takes in who was missed */
@@ -179,6 +181,8 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret)
         ret->gid = job->gid;
         ret->leader = job->card->leader;
         ret->leader_start_ticks = job->leader_start_ticks;
+        ret->reaper = job->tree ? job->tree->reaper : 0;
+        ret->reaper_start_ticks = job->tree ? job->tree->reaper_start_ticks : 0;
         ret->fuse = job->fuse_from_start;
         ret->limit_max_bytes = job->limit_max_bytes;
         ret->locked = job->card->locked;

@@ -49,7 +49,11 @@ static const struct field {
         FIELD("unit", TEXT, placement.unit),
         FIELD("why", TEXT, placement.why),
         FIELD("owned", FLAG, placement.owned),
+        /* Those that came later may be missing: an upgrade forgets no job. */
+        FIELD("reaper", I32, reaper),
+        FIELD("reaper_start_ticks", U64, reaper_start_ticks),
 };
+#define NEEDED_COUNT (ELEMENTSOF(fields) - 2)
 
 /* ---- writing ---- */
 
@@ -178,7 +182,7 @@ static int next_number(const char **at, uint64_t *ret)
 
 static int armed_parse(const char *line, struct hr_armed *ret)
 {
-        /* Those that came later may be missing: an upgrade forgets no job. */
+        /* As in the table: those that came later may be missing. */
         uint64_t n[16] = {[13] = HR_BYTES_NONE, [14] = HR_BYTES_NONE};
         if (strncmp(line, "headroom ", 9) != 0)
                 return -EBADMSG;
@@ -273,7 +277,7 @@ int hr_state_parse(const char *text, size_t size, struct hr_state *ret)
                                 seen |= 1U << i;
                         }
         }
-        if (seen != (1U << ELEMENTSOF(fields)) - 1 || !hr_units_is_job_id(state.id) ||
+        if ((~seen & ((1U << NEEDED_COUNT) - 1)) != 0 || !hr_units_is_job_id(state.id) ||
                 state.placement.kind >= HR_KIND_COUNT || state.placement.freezer > HR_FREEZER_STOP)
                 return -EBADMSG;
         *ret = state;

@@ -46,6 +46,8 @@ struct hr_state {
         gid_t gid;
         pid_t leader;
         uint64_t leader_start_ticks;
+        pid_t reaper; /* as in sense/proctree; 0: none */
+        uint64_t reaper_start_ticks;
         bool fuse, locked, attached, matched;
         uint64_t limit_max_bytes; /* of its [match]; HR_BYTES_NONE: none */
         /* of a process tree, which the daemon itself enforces; else HR_BYTES_NONE */

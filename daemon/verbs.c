@@ -128,7 +128,7 @@ static const struct hr_match *follow_rule(struct hr_manager *m, const struct hr_
 void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr_helper_answer *a)
 {
         struct hr_state state = {0};
-        struct hr_pid_stat stat;
+        struct hr_pid_stat stat = {0}, reaper;
         struct hr_job *job;
         const struct hr_match *match;
 
@@ -162,6 +162,11 @@ void hr_verbs_placed(struct hr_manager *m, struct hr_command *c, const struct hr
         }
         if (hr_process_stat(m->hierarchy.proc, c->pid, &stat) == 0)
                 state.leader_start_ticks = stat.start_ticks;
+        if (state.placement.kind == HR_KIND_PROCESS && c->reaper > 0 && stat.ppid == c->reaper &&
+                hr_process_stat(m->hierarchy.proc, c->reaper, &reaper) == 0) {
+                state.reaper = c->reaper;
+                state.reaper_start_ticks = reaper.start_ticks;
+        }
         int r = hr_manager_add(m, &state, "watch", "started", &job);
         if (r != 0) {
                 answer(m, c, r < 0 ? r : -ESRCH, "the job could not be watched: %s",

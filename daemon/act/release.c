@@ -109,6 +109,8 @@ static void release_one(const struct hr_state *state, void *userdata)
         bool has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &group) == 0;
         bool has_tree = p->kind == HR_KIND_PROCESS && hr_tree_open(rel->hierarchy->proc, state->leader,
                                                               state->leader_start_ticks, &tree) == 0;
+        tree.reaper = state->reaper;
+        tree.reaper_start_ticks = state->reaper_start_ticks;
         struct hr_target t = {
                 .proc_path = rel->hierarchy->proc,
                 .kind = p->kind,

@@ -12,7 +12,7 @@
  * then the pid was its own when the table was made. A new process that has died since is no member, but its
  * children are still looked at. Last, the dead go: the pidfd tells, and where there is none (a fixture, no
  * descriptors left) the table. A process whose parent died before the first pass that could have seen it is
- * missed: it is some other's child by then.
+ * its subreaper's child by then: found where the job has one of its own (that of `run`), else missed.
  *
  * A member's use is read by pid, then its pidfd is asked whether it has ended: so the pid was not another's.
  */
@@ -35,6 +35,7 @@ struct entry {
         uint64_t start_ticks;
         uint32_t next_by_pid, next_by_ppid; /* index, or NOBODY */
         char state;
+        bool is_witness; /* of `run`: nobody's job */
 };
 
 struct hr_proc_table {
@@ -113,6 +114,7 @@ static void add_entry(struct hr_proc_table *t, const char *name)
                 .ppid = stat.ppid,
                 .start_ticks = stat.start_ticks,
                 .state = stat.state,
+                .is_witness = strcmp(stat.name, HR_WITNESS_NAME) == 0,
                 .next_by_pid = *pid_chain,
                 .next_by_ppid = *ppid_chain,
         };
@@ -262,20 +264,26 @@ static void drop_dead(struct hr_tree *t, const struct hr_proc_table *table)
         t->member_count = kept;
 }
 
+static void reach(const struct hr_proc_table *table, pid_t pid, uint64_t start_ticks, uint32_t *queued)
+{
+        uint32_t e = find_entry(table, pid, start_ticks);
+
+        if (e != NOBODY && !table->reached->marked[e]) {
+                table->reached->marked[e] = true;
+                table->reached->queue[(*queued)++] = e;
+        }
+}
+
 int hr_tree_update(const char *proc_path, struct hr_tree *t, const struct hr_proc_table *table)
 {
         struct reached *reached = table->reached;
         uint32_t queued = 0;
 
         memset(reached->marked, 0, table->count * sizeof(reached->marked[0]));
-        for (size_t i = 0; i < t->member_count; i++) {
-                uint32_t e = find_entry(table, t->members[i].pid, t->members[i].start_ticks);
-
-                if (e != NOBODY && !reached->marked[e]) {
-                        reached->marked[e] = true;
-                        reached->queue[queued++] = e;
-                }
-        }
+        for (size_t i = 0; i < t->member_count; i++)
+                reach(table, t->members[i].pid, t->members[i].start_ticks, &queued);
+        if (t->reaper > 0)
+                reach(table, t->reaper, t->reaper_start_ticks, &queued);
         for (uint32_t at = 0; at < queued; at++) {
                 pid_t parent = table->entries[reached->queue[at]].pid;
 
@@ -283,7 +291,8 @@ int hr_tree_update(const char *proc_path, struct hr_tree *t, const struct hr_pro
                         e = table->entries[e].next_by_ppid) {
                         const struct entry *child = &table->entries[e];
 
-                        if (child->ppid != parent || reached->marked[e])
+                        if (child->ppid != parent || reached->marked[e] ||
+                                (child->is_witness && parent == t->reaper))
                                 continue;
                         reached->marked[e] = true;
                         reached->queue[queued++] = e;

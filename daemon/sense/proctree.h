@@ -19,6 +19,9 @@ struct hr_member {
 
 struct hr_tree {
         pid_t leader;
+        pid_t reaper; /* the job's own subreaper, whose children are members (but HR_WITNESS_NAME) and which
+                         is none itself; whoever opened the tree sets it; 0: there is none */
+        uint64_t reaper_start_ticks;
         struct hr_member *members; /* room for HR_MEMBERS_MAX, touched as used; owned */
         size_t member_count;
         bool overflow; /* there are more: told once */
@@ -38,8 +41,8 @@ int hr_proc_table_scan(
  */
 int hr_tree_open(const char *proc_path, pid_t leader, uint64_t start_ticks, struct hr_tree *ret);
 void hr_tree_close(struct hr_tree *t);
-/* Takes in new descendants (of any member) from the table, lets go of the dead. HR_SENSE_GONE: nobody is
- * left. */
+/* Takes in new descendants (of any member and of the reaper) from the table, lets go of the dead.
+ * HR_SENSE_GONE: nobody is left. */
 int hr_tree_update(const char *proc_path, struct hr_tree *t, const struct hr_proc_table *table);
 /* Adds a process that another found (adoption after a restart). */
 int hr_tree_add(const char *proc_path, struct hr_tree *t, pid_t pid, uint64_t start_ticks);

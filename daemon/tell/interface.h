@@ -8,10 +8,12 @@
  * peer-to-peer. Sizes are bytes (t), HR_BYTES_NONE (2^64-1) for "none"; times microseconds.
  *
  * - Run(u pid, s name, b has_limit, t limit, s policy, s checkpoint, b fuse, b detached, s command,
- *   u retried)
+ *   u retried, b reaps)
  *       -> t retries, s job, s kind, s message
  *       pid is a child of the caller, not yet exec'ed; "" for a name, policy or checkpoint that is not given;
- *       retried: how often it was started again by itself; retries: how often its policy still does that
+ *       retried: how often it was started again by itself; retries: how often its policy still does that;
+ *       reaps: where the kind is "process", the caller becomes the subreaper of this job, and of no other,
+ *       before it lets it begin, and has no children beside it but HR_WITNESS_NAME
  * - Attach(s target, s name, b has_limit, t limit, s policy) -> s job, s message
  *       target: a pid, a unit's name, or a cgroup's path (below the mount, or absolute with it)
  * - Status(s job) -> a HR_BUS_STATUS_STRUCT

@@ -135,13 +135,13 @@ static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m
 {
         const char *name, *policy, *checkpoint, *command;
         _command_ struct hr_command *c = NULL;
-        int has_limit, fuse, detached, r;
+        int has_limit, fuse, detached, reaps, r;
         uint64_t limit_bytes;
         uint32_t pid, retried;
         pid_t parent;
 
-        r = sd_bus_message_read(m, "usbtssbbsu", &pid, &name, &has_limit, &limit_bytes, &policy, &checkpoint,
-                &fuse, &detached, &command, &retried);
+        r = sd_bus_message_read(m, "usbtssbbsub", &pid, &name, &has_limit, &limit_bytes, &policy, &checkpoint,
+                &fuse, &detached, &command, &retried, &reaps);
         if (r < 0)
                 return r;
         if (pid <= 1 || pid > INT32_MAX || p->caller.pid <= 0 ||
@@ -159,6 +159,7 @@ static int method_run(struct hr_service *s, struct hr_peer *p, sd_bus_message *m
         c->fuse = fuse;
         c->detached = detached;
         c->retried = retried;
+        c->reaper = reaps ? p->caller.pid : 0;
         c->peer_command = cut_command(command);
         if (!c->peer_command)
                 return -ENOMEM;
@@ -664,7 +665,7 @@ static int get_version(sd_bus *bus HR_UNUSED, const char *path HR_UNUSED, const 
 
 const sd_bus_vtable hr_service_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        METHOD("Run", "usbtssbbsu", "tsss"),
+        METHOD("Run", "usbtssbbsub", "tsss"),
         METHOD("Attach", "ssbts", "ss"),
         METHOD("Status", "s", "a" HR_BUS_STATUS_STRUCT),
         METHOD("Totals", "", "utu"),

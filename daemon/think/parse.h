@@ -52,6 +52,8 @@ struct hr_pid_stat {
         uint64_t start_ticks; /* since boot: with the pid, the identity of a process */
         int wait_status; /* of a zombie, as waitpid has it; 0 also where one may not know, or it is none */
 };
+/* A process of the client's own, in the process group of a job: it is not the job's. */
+#define HR_WITNESS_NAME "headroom-group"
 int hr_parse_pid_stat(const char *text, size_t size, struct hr_pid_stat *ret);
 
 /* /proc/PID/status. A kernel thread or a zombie has no Vm fields: those are 0 and has_memory is false. */

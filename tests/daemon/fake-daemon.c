@@ -124,13 +124,13 @@ static int refused(sd_bus_error *error)
 static int method_run(sd_bus_message *m, void *userdata HR_UNUSED, sd_bus_error *error)
 {
         const char *name, *policy, *checkpoint, *command;
-        int has_limit, fuse, detached, r;
+        int has_limit, fuse, detached, reaps, r;
         struct job *job;
         uint64_t limit;
         uint32_t pid, retried;
 
-        r = sd_bus_message_read(m, "usbtssbbsu", &pid, &name, &has_limit, &limit, &policy, &checkpoint, &fuse,
-                &detached, &command, &retried);
+        r = sd_bus_message_read(m, "usbtssbbsub", &pid, &name, &has_limit, &limit, &policy, &checkpoint,
+                &fuse, &detached, &command, &retried, &reaps);
         if (r < 0)
                 return r;
         printf("Run pid=%u name=%s limit=%s%" PRIu64
@@ -477,7 +477,7 @@ static int method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *err
 
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD("Run", "usbtssbbsu", "tsss", method_run, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Run", "usbtssbbsub", "tsss", method_run, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Attach", "ssbts", "ss", method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Status", "s", "a" HR_BUS_STATUS_STRUCT, method_status, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Totals", "", "utu", method_totals, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -2,10 +2,11 @@
 """Process trees: shared pages, families that fork, names that bite."""
 
 import os
+import signal
 import struct
 import time
 
-from jobs_kit import MIB, Terminal, check, read_text, same, scenario, wait_until
+from jobs_kit import MIB, PYTHON, Terminal, check, read_text, same, scenario, wait_until
 
 
 @scenario("process", "cgroup")
@@ -88,6 +89,49 @@ def daughters_memory_counts(s):
     s.must("resume", run.name, "--limit", "160M")
     run.check_unharmed(run.wait())
     same("the shell went on after it", run.out(), "over\n")
+
+
+ESCAPE = """import os, sys
+ends, told = os.pipe()
+if os.fork():
+    os.close(told)
+    os.wait()
+    os.read(ends, 1)
+    sys.exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+os.set_inheritable(told, True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@scenario("process")
+def escaped_from_its_tree(s):
+    """What leaves its parents by a double fork, faster than anybody looks, is held with the job; detached too, and by
+    the daemon that comes after one that was killed."""
+    s.daemon()
+    for detached in (False, True):
+        state = os.path.join(s.work, f"state-{detached}")
+        command = (PYTHON, "-c", ESCAPE, PYTHON, s.workload, "grow", "--to", "110", "--rate", "20", "--state", state)
+        if detached:
+            job = s.must("run", "--limit", "72M", "--detach", "--", *command).strip()
+            s.daemons[-1].send_signal(signal.SIGKILL)
+            s.daemons[-1].wait()
+            s.daemon()
+        else:
+            run = s.run(*command, limit="72M")
+            job = run.name
+        held = s.wait_held(job)
+        check("most is the one's that escaped", held["used_bytes"] > 60 * MIB, (held, s.told(job)))
+        escaped = [pid for pid in s.ours() if read_text(f"/proc/{pid}/cmdline", "").startswith(f"{PYTHON}\0{s.workload}")]
+        same("one has escaped", len(escaped), 1)
+        same("it is stopped", read_text(f"/proc/{escaped[0]}/stat").rpartition(")")[2].split()[0], "T")
+        s.must("resume", job, "--limit", "200M")
+        wait_until("it finishes", lambda path=state: read_text(path, "").startswith("finished"), detail=lambda: s.told(job))
+        if not detached:
+            same("status", run.wait(), 0)
+    wait_until("nobody is left", lambda: not s.jobs(), detail=s.jobs)
 
 
 @scenario("process", "cgroup")

@@ -881,8 +881,8 @@ static void test_run(void **state HR_UNUSED)
 
         add_process(800, getpid(), geteuid(), "/");
         add_process(801, 1, geteuid(), "/");
-        assert_true(call(bus, error, &reply, "Run", "usbtssbbsu", 800U, "mine", false, (uint64_t)0, "", "",
-                            false, false, "python3 \x1b[31m", 0U) >= 0);
+        assert_true(call(bus, error, &reply, "Run", "usbtssbbsub", 800U, "mine", false, (uint64_t)0, "", "",
+                            false, false, "python3 \x1b[31m", 0U, true) >= 0);
         assert_true(sd_bus_message_read(reply, "tsss", &retries, &job, &kind, &text) >= 0);
         assert_string_equal(job, "j1");
         assert_string_equal(kind, "cgroup2");
@@ -892,22 +892,22 @@ static void test_run(void **state HR_UNUSED)
         /* It is kept as long as the record: what is longer is cut, whatever it was escaped to. */
         memset(line, '\x1b', sizeof(line) - 1);
         line[sizeof(line) - 1] = '\0';
-        assert_true(call(bus, error, &reply, "Run", "usbtssbbsu", 800U, "long", false, (uint64_t)0, "", "",
-                            false, false, line, 0U) >= 0);
+        assert_true(call(bus, error, &reply, "Run", "usbtssbbsub", 800U, "long", false, (uint64_t)0, "", "",
+                            false, false, line, 0U, true) >= 0);
         assert_true(sd_bus_message_read(reply, "tsss", &retries, &job, &kind, &text) >= 0);
         assert_string_equal(text, "4095 bytes");
         sd_bus_message_unref(reply);
 
-        assert_true(call(bus, error, NULL, "Run", "usbtssbbsu", 801U, "mine", false, (uint64_t)0, "", "",
-                            false, false, "x", 0U) < 0);
+        assert_true(call(bus, error, NULL, "Run", "usbtssbbsub", 801U, "mine", false, (uint64_t)0, "", "",
+                            false, false, "x", 0U, true) < 0);
         assert_true(begins(error, "NotPermitted"));
-        assert_true(call(bus, error, NULL, "Run", "usbtssbbsu", 800U, "j17", false, (uint64_t)0, "", "",
-                            false, false, "x", 0U) < 0);
+        assert_true(call(bus, error, NULL, "Run", "usbtssbbsub", 800U, "j17", false, (uint64_t)0, "", "",
+                            false, false, "x", 0U, true) < 0);
         assert_true(begins(error, "Invalid"));
         memset(name, 'n', sizeof(name) - 1);
         name[sizeof(name) - 1] = '\0';
-        assert_true(call(bus, error, NULL, "Run", "usbtssbbsu", 800U, "", false, (uint64_t)0, name, "", false,
-                            false, "x", 0U) < 0);
+        assert_true(call(bus, error, NULL, "Run", "usbtssbbsub", 800U, "", false, (uint64_t)0, name, "",
+                            false, false, "x", 0U, true) < 0);
         assert_true(begins(error, "Invalid"));
         sd_bus_close_unref(bus);
 }

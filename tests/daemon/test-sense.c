@@ -725,6 +725,30 @@ static void test_tree_fixture(void **state)
         assert_int_equal(hr_tree_update(proc, &t, table), 0);
         assert_true(!has_member(&t, 110) && has_member(&t, 111));
 
+        /* Born and orphaned between two looks: found below the job's own subreaper, which is no member. */
+        put_process(90, 1, "headroom", 'S', 490, 0);
+        put_process(120, 90, "escaped", 'S', 920, 1000);
+        put_process(121, 120, "its child", 'S', 921, 1000);
+        put_process(122, 90, HR_WITNESS_NAME, 'S', 491, 0);
+        put_process(123, 120, HR_WITNESS_NAME, 'S', 922, 0); /* of a `run` inside the job */
+        assert_int_equal(hr_proc_table_scan(table), 0);
+        assert_int_equal(hr_tree_update(proc, &t, table), 0);
+        assert_false(has_member(&t, 120));
+        t.reaper = 90;
+        t.reaper_start_ticks = 489; /* its pid is another's now */
+        assert_int_equal(hr_tree_update(proc, &t, table), 0);
+        assert_false(has_member(&t, 120));
+        t.reaper_start_ticks = 490;
+        assert_int_equal(hr_tree_update(proc, &t, table), 0);
+        assert_true(has_member(&t, 120) && has_member(&t, 121) && has_member(&t, 123));
+        assert_false(has_member(&t, 90) || has_member(&t, 122));
+        for (pid_t pid = 120; pid <= 123; pid++) {
+                char path[32];
+
+                snprintf(path, sizeof(path), "/proc/%d", pid);
+                take_away(path);
+        }
+
         /* The leader becomes a zombie. */
         put_process(100, 1, "python3", 'Z', 500, 0);
         assert_int_equal(hr_proc_table_scan(table), 0);

@@ -40,6 +40,8 @@ static void sample(struct hr_state *s)
         s->gid = 100;
         s->leader = 4242;
         s->leader_start_ticks = 987654321;
+        s->reaper = 4241;
+        s->reaper_start_ticks = 987654320;
         s->fuse = true;
         s->attached = true;
         s->own_limit_bytes = HR_BYTES_NONE;
@@ -79,6 +81,8 @@ static void expect_same(const char *name, const struct hr_state *got, const stru
         SAME(gid);
         SAME(leader);
         SAME(leader_start_ticks);
+        SAME(reaper);
+        SAME(reaper_start_ticks);
         SAME(fuse);
         SAME(locked);
         SAME(attached);
@@ -207,6 +211,8 @@ static void cut_off(void **state HR_UNUSED)
         for (int n = 0; n < size; n++) {
                 back = before;
                 _free_ char *exact = test_exact(text, (size_t)n);
+                if (n > 0 && text[n - 1] == '\n' && strstr(exact, "\nowned="))
+                        continue; /* what stands below came later: as an older daemon wrote it */
                 if (hr_state_parse(exact, (size_t)n, &back) >= 0)
                         fail_msg("cut off after %d of %d bytes, and taken", n, size);
                 assert_memory_equal(&back, &before, sizeof(back)); /* untouched on failure */
@@ -239,6 +245,7 @@ static void damaged(void **state HR_UNUSED)
                 {"an empty number", "uid=1000", "uid=", -EBADMSG},
                 {"hexadecimal", "uid=1000", "uid=0x10", -EBADMSG},
                 {"a key is missing", "uid=1000\n", "", -EBADMSG},
+                {"one that came later is missing", "reaper=4241\n", "", 0},
                 {"a key is there twice", "uid=1000\n", "uid=1000\nuid=0\n", -EBADMSG},
                 {"a line without an equals sign", "uid=1000", "uid 1000", -EBADMSG},
                 {"no id", "id=j17", "id=x17", -EBADMSG},
