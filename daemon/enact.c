@@ -196,9 +196,13 @@ static bool settle(struct hr_manager *m, struct hr_job *job, const struct hr_fre
         if (a->ticket != job->freeze_ticket)
                 return false;
         if (a->freeze) {
-                if (a->result < 0)
+                if (a->result < 0) {
                         freeze_failed(m, job, a->result);
-                return true;
+                        return true;
+                }
+                /* Its tasks need a processor to stop on: theirs may be the one that a look would take. */
+                job->next_usec = hr_clock_usec() + HR_FROZEN_LOOK_USEC;
+                return false;
         }
         thaw_done(m, job, a->result);
         bool runs = !job->armed.frozen;
@@ -468,12 +472,11 @@ static void stand_back(struct hr_manager *m, struct hr_job *job)
  * Past the hold level what is left may be less than it fills until the next look, or than any climb that
  * could be told from noise: at the limit itself nothing climbs, and the kernel kills.
  */
-static void give_way(struct hr_manager *m, struct hr_job *job, const struct hr_candidate *own)
+static bool is_climbing(const struct hr_job *job, const struct hr_candidate *own)
 {
         bool runs = !job->armed.frozen && job->state.phase <= HR_PHASE_SAVE;
-        if (runs && job->state.wall[0].peak_bytes > 0 && own->rising && !job->policy->observe &&
-                !job->observe_only)
-                stand_back(m, job);
+        return runs && job->state.wall[0].peak_bytes > 0 && own->rising && !job->policy->observe &&
+               !job->observe_only;
 }
 
 /*
@@ -481,7 +484,7 @@ static void give_way(struct hr_manager *m, struct hr_job *job, const struct hr_c
  * the kernel would reclaim in our thread, and kill. One that runs is left room, and the helper does it, who
  * drops cache first. One that came to stand above its limit keeps what it has.
  */
-void hr_enact_close_up(struct hr_manager *m, struct hr_job *job)
+static void close_up(struct hr_manager *m, struct hr_job *job)
 {
         uint64_t limit = job->own_limit_bytes, current = 0;
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
@@ -524,7 +527,10 @@ void hr_enact(
         uint32_t a = d->actions;
 
         take_reserve_back(m, job);
-        give_way(m, job, &sample->candidates[0]);
+        if (is_climbing(job, &sample->candidates[0]))
+                stand_back(m, job);
+        else if (job->frozen == job->armed.frozen && !(a & (HR_ACT_FREEZE | HR_ACT_STAND_BACK)))
+                close_up(m, job); /* no freeze is under way or asked for, nor a thaw */
         if (a == 0)
                 return;
         hr_job_target(job, &t);
@@ -561,7 +567,7 @@ void hr_enact(
         if (a & (HR_ACT_THAW | HR_ACT_INTERRUPT))
                 lift_wire(m, job);
         if (a & HR_ACT_THAW && hr_job_is_held(job)) {
-                hr_enact_close_up(m, job);
+                close_up(m, job);
                 act_thaw(m, job, &t);
         }
         if (a & HR_ACT_KILL) {
@@ -735,7 +741,7 @@ void hr_enact_nothing(struct hr_manager *m, struct hr_job *job)
                 (void)hr_fuse_lift(&t, job->armed.fuse_soft_bytes);
         job->armed.fused = false;
         lift_wire(m, job);
-        hr_enact_close_up(m, job);
+        close_up(m, job);
         if (hr_job_is_held(job))
                 act_thaw(m, job, &t);
         (void)hr_job_arm(job);

@@ -15,8 +15,6 @@
  * One wake-up of one job: sense, think, act, tell; then the tripwire is moved and the next look is planned.
  */
 
-#define FROZEN_LOOK_USEC \
-        (2 * HR_USEC_PER_MSEC) /* between looks at a freeze under way; the event mostly comes first */
 #define BUSY_LOOK_USEC (250 * HR_USEC_PER_MSEC)  /* while a checkpoint runs, or a verdict is awaited */
 #define SEIZED_LOOK_USEC (10 * HR_USEC_PER_MSEC) /* CRIU has it, for 0.2 s and more; chosen, not tuned */
 #define SEIZED_LONG_USEC (30 * HR_USEC_PER_SEC)  /* what its owner must hear of; chosen, not tuned */
@@ -321,11 +319,11 @@ static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
         return job->owned || job->matched ? pause : MIN(pause, FOREIGN_LOOK_USEC);
 }
 
-/* A task that waits for a disk freezes only then: an eighth of the time that it takes already. */
+/* A task that waits for a disk freezes only then: a quarter of the time that it takes already. */
 static uint64_t pause_of_freeze(const struct hr_job *job, uint64_t now_usec)
 {
         uint64_t waited = hr_sub(now_usec, job->state.phase_since_usec);
-        return MIN(MAX(FROZEN_LOOK_USEC, waited / 8), BUSY_LOOK_USEC);
+        return MIN(MAX(HR_FROZEN_LOOK_USEC, waited / 4), BUSY_LOOK_USEC);
 }
 
 static uint64_t align(const struct hr_manager *m, uint64_t now_usec, uint64_t pause_usec)
@@ -642,6 +640,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 return;
         }
         job->seized_usec = 0;
+        hr_enact_check_frozen(m, job); /* what is read after it is of one that stands still */
         full |= hr_enact_wants_rest_wire(m, job, now_usec); /* reckoned from what it uses now */
         int r = sense(m, job, now_usec, full);
         if (r == HR_SENSE_GONE) {
@@ -670,9 +669,6 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->trim_until_usec = 0;
                 hr_enact_trimmed(job, 0);
         }
-        hr_enact_check_frozen(m, job);
-        if (job->frozen == job->armed.frozen) /* no freeze is under way, nor a thaw */
-                hr_enact_close_up(m, job);
         job->silenced &= job->used_bytes < MIN(job->threshold_bytes, job->reach_bytes) &&
                          !hr_enact_brakes(job, now_usec);
         look_at_shared(m, job, now_usec);

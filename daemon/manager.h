@@ -137,10 +137,11 @@ bool hr_enact_may_stand_back(const struct hr_manager *m, const struct hr_job *jo
 void hr_enact_trimmed(struct hr_job *job, uint64_t bytes);
 /* What became of the helper's write to memory.high. */
 void hr_enact_high_written(struct hr_manager *m, struct hr_job *job, uint64_t bytes, int result);
-/* No freeze is under way: its limit in the kernel, which stood back, comes back. */
-void hr_enact_close_up(struct hr_manager *m, struct hr_job *job);
 /* Everything that is set on it is taken off; it runs, or will in a moment (job->thawing). */
 void hr_enact_nothing(struct hr_manager *m, struct hr_job *job);
+/* The first look at a freeze under way; the event that it is complete comes through a queue of the kernel's,
+ * after 0.1 to 0.5 ms (Linux 6.18). */
+#define HR_FROZEN_LOOK_USEC 100U
 /* Does it stand still? The first time is told. */
 void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job);
 /* False for a while after a freeze has failed. */

@@ -302,8 +302,8 @@ past_level() {
 	else
 		: >"$D/go"
 		wait_for 60 stopped_or_gone "$unified$control"
-		cat "$memory$group/$usage_file" >"$D/used" 2>/dev/null
-		wait_for 5 frozen_took "$1" && frozen_took "$1" >>"$D/frozen"
+		used_of "$memory$group" >"$D/used" 2>/dev/null
+		wait_for 5 frozen_took "$1" >>"$D/frozen"
 	fi
 	sleep 0.5 # one that met its limit is ended by now
 	if is_frozen "$unified$control"; then
@@ -313,6 +313,17 @@ past_level() {
 	else
 		echo lost
 	fi
+}
+# GROUP: the bytes that it uses, by its files, as the daemon counts them: the loop's level has cache in it, ours has not.
+used_of() {
+	awk -v v1="$([ "$usage_file" = memory.current ] || echo 1)" 'FILENAME ~ /memory.stat$/ {
+			name = $1
+			if (v1 ? name ~ /^total_(in)?active_file$/ : name ~ /^((in)?active_file|slab_reclaimable)$/) used -= $2
+			next
+		}
+		FILENAME ~ /kmem/ { used -= $1; next }
+		{ used += $1 }
+		END { printf "%.0f\n", used }' "$1/$usage_file" "$1/memory.stat" $(ls "$1"/memory.kmem.usage_in_bytes 2>/dev/null)
 }
 # JOB: the microseconds from the look that decided it until it stood still
 frozen_took() {

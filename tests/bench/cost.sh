@@ -31,7 +31,7 @@ cp "$B/headroomd" "$B/headroom" "$payload/build"
 find "$B/tests/bench" -maxdepth 1 -type f -perm /100 -exec cp {} "$payload/build/tests/bench" \;
 counts=${HR_COST_JOBS:-1 10 100 1000}
 cat >"$payload/plan.json" <<JSON
-{"counts": [${counts// /, }], "window": 5, "rest_window": 40, "settle": 4, "falling": [20, 60], "calm": 300,
+{"counts": [${counts// /, }], "window": 5, "rest_window": 40, "settle": 4, "falling": [20, 60], "calm": ${HR_COST_CALM:-300},
  "limit_bytes": $((64 << 20))}
 JSON
 make -C "$top" B="$B" install DESTDIR="$payload/root" prefix=/usr sysconfdir=/etc >&2

@@ -184,6 +184,19 @@ def crowd_while_cgroups_are_busy(s):
     check("run does not tell of that", not any("stands still" in run.err() for run in runs), runs[0].err())
 
 
+@scenario("cgroup", alone=True)
+def outruns_a_freeze_that_waits(s):
+    """A job at full speed whose freeze waits for the kernel comes past its limit before it stands still, and is not lost."""
+    s.daemon()
+    busy = [s.popen([PYTHON, "-c", BUSY, path], stdout=subprocess.PIPE, text=True) for path in s.cgroups + s.cgroups[-1:]]
+    for process in busy:
+        same("it is busy", process.stdout.readline(), "begun\n")
+    for _ in range(6):
+        held_and_finished(s, [s.grow("--to", "600", "--rate", "0", limit="400M")], "800M")
+    for process in busy:
+        process.kill()
+
+
 @scenario("cgroup", "process", alone=True)
 def asked_without_pause(s):
     """While others ask for status and doctor without a pause, a job at full speed is held before its limit all the same."""
