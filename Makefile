@@ -118,7 +118,7 @@ check-vm: deps
 	@sh tests/vm/deps.sh
 	@bash tests/vm/check.sh --only '[!7]*'
 
-# Half an hour more: stalled disks, a full host, no journal, no bus, storms.
+# Most of an hour more: stalled disks, a full host, no journal, no bus, storms, 100 crashes of the daemon.
 check-hardship: deps
 	@sh tests/vm/deps.sh
 	@bash tests/vm/check.sh --only '7*'

@@ -24,7 +24,7 @@ CONTENDERS = {
 }
 STATES = {"rest": "at rest", "load": "under load"}
 LOAD = "Under load: each job fills 2 MiB and gives them back, in 16 seconds."
-REST = ("At rest (for 300 s when the first is measured), the number of jobs falls from the most to 1 within one life "
+REST = ("At rest (for 300 s when the most are measured, over 600 s), the number of jobs falls from the most to 1 within one life "
         "of each daemon, which may keep what memory it had. Under load, Headroom is started anew for each.")
 # key, title, unit, scale, the least that is drawn
 MEASURES = (

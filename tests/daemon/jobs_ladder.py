@@ -316,7 +316,8 @@ def numbers_of_status(s):
     real = rss_of(status["leader_pid"])
     check("used", abs(real - status["used_bytes"]) < 16 * MIB, (real, status))
     check("growth near 10 MB/s", 3e6 < status["growth_bytes_per_second"] < 40e6, status)
-    check("time left", 2 < status["seconds_to_limit"] < 60, status)
+    # On a busy machine it may just have caught up, at full speed: for a moment the least that is left is less.
+    wait_until("time left", lambda: 2 < ((run.status() or status)["seconds_to_limit"] or 0) < 60, detail=run.explain)
     same("headroom", status["headroom_bytes"], status["limit_bytes"] - status["used_bytes"])
     same("source", status["limit_source"], "own")
     run.check_unharmed(run.wait())

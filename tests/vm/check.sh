@@ -37,6 +37,8 @@ cp -R "$here/guest/." "$payload"
 printf '%s\n' "$only" >"$payload/only"
 printf '%s\n' "${CRIU_RUNS:-1}" >"$payload/criu-runs" # 45-criu: how often each kind of job is saved and restored
 printf '%s\n' "${GROWING_RUNS:-4}" >"$payload/growing-runs" # 20-growing-job: how often at each pace
+printf '%s\n' "${CRASHES:-100}" >"$payload/crashes" # 72-crashes
+cp "$top/tests/daemon/workload.py" "$payload/jobs"
 if [ ! -f "$top/Makefile" ]; then
 	echo "vm: no Makefile: only what needs no headroom can run" >&2
 elif [ "$suite" = "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" ]; then

@@ -2,7 +2,7 @@
 """
 What watching costs: resident memory, CPU time and system calls of each contender, in the guest, as root.
 
-usage: cost.py PLAN   (JSON: {"counts": [1, ...], "window": s, "rest_window": s, "settle": s, "falling": [s, ...], "calm": s, "limit_bytes": N})
+usage: cost.py PLAN   (JSON: {"counts": [1, ...], "window": s, "rest_window": s, "settle": s, "falling": [s, ...], "calm": s, "longest": s, "limit_bytes": N})
 
 All contenders run at once, on the same jobs: a cgroup with a limit and one small process each, below one slice (herd.c).
 earlyoom and nohang watch the host; systemd-oomd has the slice, ManagedOOMMemoryPressure=kill; Headroom has each job,
@@ -178,9 +178,9 @@ class Cost:
 
     # -- a measurement --
 
-    def measure(self, services, count, state, name="", apart=True, **more):
+    def measure(self, services, count, state, name="", apart=True, window=0, **more):
         """name: in place of Headroom's. apart: the calls are counted in a window of their own."""
-        window = self.plan["rest_window" if state == "rest" else "window"]  # many may be looked at at once
+        window = window or self.plan["rest_window" if state == "rest" else "window"]
         for service in services:
             service.locate()
         memory = [service.memory() for service in services]
@@ -235,7 +235,9 @@ class Cost:
             herd.tell(f"shrink {count}")
             self.wait_watched(count)
             time.sleep(2)
-            self.measure(everyone, count, "rest", apart=False, wires=self.wires(count))
+            # Of the most, over as long as Headroom may leave one alone: each is looked at once in it, many at a time.
+            window = self.plan["longest"] if count == counts[-1] else 0
+            self.measure(everyone, count, "rest", apart=False, window=window, wires=self.wires(count))
         for service in self.kin:
             run("systemctl", "stop", service.unit)
 
