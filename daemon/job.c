@@ -19,7 +19,10 @@
  */
 
 #define LIMITS_AGE_USEC \
-        (5 * HR_USEC_PER_SEC)             /* somebody else may have changed the limit; events tell sooner */
+        (5 * HR_USEC_PER_SEC) /* somebody else may have changed the limit; events tell sooner */
+/* From where a job may come to its limit in the second or two between two daemons: that of trim; chosen, not
+ * tuned. A pause that it did not need costs it as long. */
+#define GUARD_PERCENT 80
 #define PSS_PATIENCE_USEC HR_USEC_PER_SEC /* reading it took 430 ms for 32 processes that share 1 GiB */
 
 struct hr_job *hr_job_free(struct hr_job *job)
@@ -200,6 +203,13 @@ void hr_job_state(const struct hr_job *job, struct hr_state *ret)
         snprintf(ret->placement.why, sizeof(ret->placement.why), "%s", job->why);
 }
 
+uint64_t hr_job_guard(const struct hr_job *job)
+{
+        bool ours = !job->policy->observe && !job->observe_only && job->freezer != HR_FREEZER_NONE;
+        return ours && job->own_limit_bytes != HR_BYTES_NONE ? job->own_limit_bytes / 100 * GUARD_PERCENT
+                                                             : HR_BYTES_NONE;
+}
+
 int hr_job_arm(struct hr_job *job)
 {
         if (job->record_fd < 0)
@@ -209,6 +219,7 @@ int hr_job_arm(struct hr_job *job)
         job->armed.owner_held = job->state.owner_held;
         job->armed.interrupted = job->state.interrupted;
         job->armed.peak_bytes = job->peak_bytes;
+        job->armed.guard_bytes = hr_job_guard(job);
         return hr_state_arm(job->record_fd, &job->armed);
 }
 

@@ -170,5 +170,7 @@ static inline bool hr_job_stands_back(const struct hr_job *job)
         return job->armed.stood_back_bytes != HR_BYTES_NONE;
 }
 
+/* From which use on it is braked while there is no daemon; HR_BYTES_NONE: never. */
+uint64_t hr_job_guard(const struct hr_job *job);
 /* Records what is about to be set, then nothing else: -errno means it must not be set. */
 int hr_job_arm(struct hr_job *job);

@@ -687,7 +687,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         job->armed.deadline_realtime_usec =
                 d.deadline_usec > 0 ? hr_clock_realtime_usec() + hr_sub(d.deadline_usec, now_usec) : 0;
         hr_enact(m, job, &sample, &d);
-        if (d.note_count > 0)
+        if (d.note_count > 0 || job->armed.guard_bytes != hr_job_guard(job))
                 (void)hr_job_arm(job); /* the stage and its deadline, for whoever comes after us */
         tell(m, job, &sample, &d);
         if (job->freeze_usec > 0) /* a tree stands at once */

@@ -61,11 +61,11 @@ static void armed_format(const struct hr_armed *a, char line[HR_STATE_ARMED_SIZE
 {
         int n = snprintf(line, HR_STATE_ARMED_SIZE,
                 "headroom %d %d %d %d %d %d %u %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                " %" PRIu64 " %u",
+                " %" PRIu64 " %u %" PRIu64,
                 HR_STATE_VERSION, a->frozen, a->fused, a->high, a->limit, (int)a->stage, a->phase,
                 a->owner_held, a->interrupted, a->fuse_soft_bytes, a->limit_before_bytes,
                 a->deadline_realtime_usec, a->peak_bytes, a->high_before_bytes, a->stood_back_bytes,
-                a->retried);
+                a->retried, a->guard_bytes);
         memset(line + n, ' ', (size_t)(HR_STATE_ARMED_SIZE - n));
         line[HR_STATE_ARMED_SIZE - 1] = '\n';
         line[HR_STATE_ARMED_SIZE] = '\0';
@@ -183,7 +183,7 @@ static int next_number(const char **at, uint64_t *ret)
 static int armed_parse(const char *line, struct hr_armed *ret)
 {
         /* As in the table: those that came later may be missing. */
-        uint64_t n[16] = {[13] = HR_BYTES_NONE, [14] = HR_BYTES_NONE};
+        uint64_t n[17] = {[13] = HR_BYTES_NONE, [14] = HR_BYTES_NONE, [16] = HR_BYTES_NONE};
         if (strncmp(line, "headroom ", 9) != 0)
                 return -EBADMSG;
         const char *at = line + 9;
@@ -214,6 +214,7 @@ static int armed_parse(const char *line, struct hr_armed *ret)
                 .high_before_bytes = n[13],
                 .stood_back_bytes = n[14],
                 .retried = (uint32_t)n[15],
+                .guard_bytes = n[16],
         };
         return 0;
 }

@@ -30,13 +30,16 @@ struct hr_armed {
         uint64_t deadline_realtime_usec; /* of the phase; 0: none */
         uint64_t peak_bytes;
         uint32_t retried; /* how often it was started again by itself */
+        /* Without a daemon it is braked from this use on (act/release); HR_BYTES_NONE: never. */
+        uint64_t guard_bytes;
 };
 
 #define HR_ARMED_NOTHING                                     \
         ((struct hr_armed){.fuse_soft_bytes = HR_BYTES_NONE, \
                 .high_before_bytes = HR_BYTES_NONE,          \
                 .stood_back_bytes = HR_BYTES_NONE,           \
-                .limit_before_bytes = HR_BYTES_NONE})
+                .limit_before_bytes = HR_BYTES_NONE,         \
+                .guard_bytes = HR_BYTES_NONE})
 
 struct hr_state {
         struct hr_armed armed;

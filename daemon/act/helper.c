@@ -530,7 +530,10 @@ int hr_helper_main(const char *argument)
         (void)signal(SIGPIPE, SIG_IGN);
         loop(&helper, &bye);
         hr_close(helper.fd);
-        if (bye || getenv("NOTIFY_SOCKET")) /* under systemd, ExecStopPost= sees to held jobs */
+        bool managed = getenv("NOTIFY_SOCKET") != NULL;
+        if (managed || !bye)
+                (void)hr_release_brake(&helper.hierarchy, helper.runtime_dir, stamp);
+        if (managed || bye) /* under systemd, ExecStopPost= sees to held jobs */
                 return EXIT_SUCCESS;
         struct timespec rest = {.tv_sec = HR_RELEASE_USEC / HR_USEC_PER_SEC};
         while (nanosleep(&rest, &rest) < 0 && errno == EINTR) {

@@ -19,6 +19,8 @@
 #include "act/limit.h"
 #include "act/unit.h"
 #include "state.h"
+#include "think/account.h"
+#include "think/policy.h"
 
 /*
  * Runs without a daemon: in ExecStopPost=, from a timer, in the helper as guard, or at the end of a daemon
@@ -28,6 +30,8 @@
 
 #define UNIT "headroomd.service"
 #define CRIU_USEC (15 * HR_USEC_PER_SEC) /* below TimeoutStopSec= of the service */
+#define LOCK_USEC HR_USEC_PER_SEC
+#define LOCK_PAUSE_USEC 2000U
 #define FUSE_RESERVE_BYTES (16 * HR_MIB) /* chosen: room for a handler's own small allocations */
 
 static int take_lock(const char *runtime_dir)
@@ -42,10 +46,14 @@ static int take_lock(const char *runtime_dir)
         return TAKE_FD(fd);
 }
 
-/* In the lock stands when the newest daemon took it. */
+/* In the lock stands when the newest daemon took it. Who brakes or lets go has it for some milliseconds. */
 int hr_release_lock(const char *runtime_dir)
 {
         int fd = take_lock(runtime_dir);
+        for (uint64_t until = hr_clock_usec() + LOCK_USEC; fd == -EWOULDBLOCK && hr_clock_usec() < until;) {
+                usleep(LOCK_PAUSE_USEC);
+                fd = take_lock(runtime_dir);
+        }
         if (fd >= 0 && (ftruncate(fd, 0) < 0 || dprintf(fd, "%" PRIu64 "\n", hr_clock_usec()) < 0)) {
                 /* a full disk: whoever guards may let jobs go a little early */
         }
@@ -86,62 +94,101 @@ static void write_limit(const struct releasing *rel, const struct hr_placement *
                                           : hr_limit_write1(rel->hierarchy->memory, p->cgroup, bytes));
 }
 
+/* What a record tells of, opened anew. */
+struct opened {
+        struct hr_group group;
+        struct hr_tree tree;
+        int control_fd;
+        bool has_group, has_tree;
+        size_t stopped_count;
+        struct hr_target target;
+};
+
+static void open_job(const struct releasing *rel, const struct hr_state *state, struct opened *o)
+{
+        static pid_t stopped[HR_MEMBERS_MAX]; /* 16 KiB, and one is open at a time */
+        const struct hr_placement *p = &state->placement;
+
+        *o = (struct opened){.group = HR_GROUP_INIT, .control_fd = open_control(rel->hierarchy, p)};
+        o->has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &o->group) == 0;
+        o->has_tree = p->kind == HR_KIND_PROCESS && hr_tree_open(rel->hierarchy->proc, state->leader,
+                                                            state->leader_start_ticks, &o->tree) == 0;
+        o->tree.reaper = state->reaper;
+        o->tree.reaper_start_ticks = state->reaper_start_ticks;
+        o->target = (struct hr_target){
+                .proc_path = rel->hierarchy->proc,
+                .kind = p->kind,
+                .group = o->has_group ? &o->group : NULL,
+                .tree = o->has_tree ? &o->tree : NULL,
+                .table = rel->table,
+                .freezer = p->freezer,
+                .control_fd = o->control_fd,
+                .leader = state->leader,
+                .owner = state->uid,
+                .stopped = stopped,
+                .stopped_count = &o->stopped_count,
+        };
+}
+
+static void close_job(struct opened *o)
+{
+        hr_group_close(&o->group);
+        if (o->has_tree)
+                hr_tree_close(&o->tree);
+        hr_close(o->control_fd);
+}
+
+static void criu_lock(const struct releasing *rel, const struct hr_state *state, char *buf, size_t size)
+{
+        snprintf(buf, size, "%s/criu-%s.lock", rel->runtime_dir, state->id);
+}
+
+static int record(const struct releasing *rel, const struct hr_state *state, const struct hr_armed *armed)
+{
+        _close_ int fd = hr_state_open(rel->runtime_dir, state->id);
+        return fd < 0 ? fd : hr_state_arm(fd, armed);
+}
+
+/* One that was only braked while there was no daemon is no worse off without one: it gets no fuse. */
+static bool was_held(const struct hr_armed *armed)
+{
+        return armed->frozen && armed->phase != HR_PHASE_WATCH && armed->phase != HR_PHASE_SAVE;
+}
+
 static void release_one(const struct hr_state *state, void *userdata)
 {
         struct releasing *rel = userdata;
         const struct hr_armed *armed = &state->armed;
         const struct hr_placement *p = &state->placement;
-        struct hr_group group = HR_GROUP_INIT;
-        struct hr_tree tree = {0};
-        static pid_t stopped[HR_MEMBERS_MAX]; /* 16 KiB, and releases don't nest */
-        size_t stopped_count = 0;
+        struct opened o;
         uint64_t soft = HR_BYTES_NONE;
         bool fused = false, thawed = false;
+        char criu[600];
 
         if (!armed->frozen && !armed->high && armed->stood_back_bytes == HR_BYTES_NONE)
                 return;
-        if (armed->frozen) { /* CRIU would freeze it again behind us */
-                char criu[600];
-                snprintf(criu, sizeof(criu), "%s/criu-%s.lock", rel->runtime_dir, state->id);
+        criu_lock(rel, state, criu, sizeof(criu));
+        if (armed->frozen) /* CRIU would freeze it again behind us */
                 (void)hr_criu_wait(criu, CRIU_USEC);
-        }
-        _close_ int control = open_control(rel->hierarchy, p);
-        bool has_group = p->cgroup[0] && hr_group_open(rel->hierarchy, p->cgroup, &group) == 0;
-        bool has_tree = p->kind == HR_KIND_PROCESS && hr_tree_open(rel->hierarchy->proc, state->leader,
-                                                              state->leader_start_ticks, &tree) == 0;
-        tree.reaper = state->reaper;
-        tree.reaper_start_ticks = state->reaper_start_ticks;
-        struct hr_target t = {
-                .proc_path = rel->hierarchy->proc,
-                .kind = p->kind,
-                .group = has_group ? &group : NULL,
-                .tree = has_tree ? &tree : NULL,
-                .table = rel->table,
-                .freezer = p->freezer,
-                .control_fd = control,
-                .leader = state->leader,
-                .owner = state->uid,
-                .stopped = stopped,
-                .stopped_count = &stopped_count,
-        };
-        if (armed->frozen && !armed->fused) /* without rights it goes on unfused */
-                fused = hr_fuse_arm(&t, FUSE_RESERVE_BYTES, false, &soft) > 0;
-        if (armed->high && has_group)
-                (void)hr_limit_lift_high(&group);
-        if (!armed->frozen && armed->stood_back_bytes != HR_BYTES_NONE && has_group)
+        open_job(rel, state, &o);
+        if (was_held(armed) && !armed->fused) /* without rights it goes on unfused */
+                fused = hr_fuse_arm(&o.target, FUSE_RESERVE_BYTES, false, &soft) > 0;
+        if (armed->high && o.has_group)
+                (void)hr_limit_lift_high(&o.group);
+        if (!armed->frozen && armed->stood_back_bytes != HR_BYTES_NONE && o.has_group)
                 write_limit(rel, p, armed->stood_back_bytes);
         /* One that runs keeps the limit that it was given. */
-        if (armed->frozen && armed->limit && has_group && p->owned)
+        if (was_held(armed) && armed->limit && o.has_group && p->owned)
                 write_limit(rel, p, armed->limit_before_bytes);
         if (armed->frozen) {
-                hr_freeze_adopt(&t);
-                int r = hr_thaw(&t);
+                hr_freeze_adopt(&o.target);
+                int r = hr_thaw(&o.target);
                 /* gone: nobody is frozen any more */
                 thawed = r == 0 || r == -ENOENT || r == -ENODEV || r == -EBADF;
                 rel->count += r == 0;
         }
         /* What others had set may reclaim, and so comes last. */
-        if (armed->high && has_group && armed->high_before_bytes != HR_BYTES_NONE)
+        if (armed->high && o.has_group && armed->high_before_bytes != HR_BYTES_NONE)
                 (void)hr_limit_write_high(rel->hierarchy->memory, p->cgroup, armed->high_before_bytes);
         /* What could not be thawed stays recorded as frozen, for whoever comes next. A fuse stays, and known.
          */
@@ -152,12 +199,49 @@ static void release_one(const struct hr_state *state, void *userdata)
         left.fused = armed->fused || fused;
         left.fuse_soft_bytes = armed->fused ? armed->fuse_soft_bytes : soft;
         left.phase = 0;
-        _close_ int record = hr_state_open(rel->runtime_dir, state->id);
-        if (record >= 0)
-                (void)hr_state_arm(record, &left);
-        hr_group_close(&group);
-        if (has_tree)
-                hr_tree_close(&tree);
+        (void)record(rel, state, &left);
+        close_job(&o);
+}
+
+static bool use_of(const struct releasing *rel, const struct hr_state *state, struct opened *o, uint64_t *ret)
+{
+        enum hr_kind kind = state->placement.kind;
+        struct hr_usage usage;
+        uint64_t cache;
+        int r;
+
+        if (o->has_tree) {
+                r = hr_tree_update(rel->hierarchy->proc, &o->tree, rel->table);
+                if (r == 0)
+                        r = hr_tree_read_usage(rel->hierarchy->proc, &o->tree, &usage);
+        } else {
+                r = o->has_group ? hr_group_read_usage(&o->group, &usage) : -ENOENT;
+        }
+        if (r == 0)
+                *ret = hr_account_used(kind, &usage, &cache);
+        return r == 0;
+}
+
+/* One that ends, or that CRIU has, is left to that. */
+static void brake_one(const struct hr_state *state, void *userdata)
+{
+        struct releasing *rel = userdata;
+        struct hr_armed armed = state->armed;
+        struct opened o;
+        uint64_t used;
+        char criu[600];
+
+        criu_lock(rel, state, criu, sizeof(criu));
+        if (armed.frozen || armed.guard_bytes == HR_BYTES_NONE || armed.interrupted ||
+                (armed.phase != HR_PHASE_WATCH && armed.phase != HR_PHASE_SAVE) || hr_criu_is_busy(criu))
+                return;
+        open_job(rel, state, &o);
+        armed.frozen = true;
+        armed.phase = HR_PHASE_WATCH; /* whoever comes lets it go on at once, and looks */
+        if (use_of(rel, state, &o, &used) && used >= armed.guard_bytes && record(rel, state, &armed) == 0 &&
+                hr_freeze(&o.target) == 0)
+                rel->count++;
+        close_job(&o);
 }
 
 static void table_freep(struct hr_proc_table **t)
@@ -165,7 +249,7 @@ static void table_freep(struct hr_proc_table **t)
         hr_proc_table_free(*t);
 }
 
-static int release_all(const struct hr_hierarchy *h, const char *runtime_dir)
+static int each_job(const struct hr_hierarchy *h, const char *runtime_dir, hr_state_fn what)
 {
         struct releasing rel = {.hierarchy = h, .runtime_dir = runtime_dir};
         HR_CLEANUP(table_freep) struct hr_proc_table *table = NULL;
@@ -174,13 +258,15 @@ static int release_all(const struct hr_hierarchy *h, const char *runtime_dir)
         if (r < 0)
                 return r;
         rel.table = table;
-        r = hr_state_each(runtime_dir, release_one, &rel);
+        if (what == brake_one)
+                (void)hr_proc_table_scan(table); /* once, for all that are trees */
+        r = hr_state_each(runtime_dir, what, &rel);
         return r < 0 ? r : rel.count;
 }
 
 int hr_release_own(const struct hr_hierarchy *h, const char *runtime_dir)
 {
-        return release_all(h, runtime_dir);
+        return each_job(h, runtime_dir, release_one);
 }
 
 static int release_unless(const struct hr_hierarchy *h, const char *runtime_dir, const uint64_t *stamp)
@@ -190,12 +276,24 @@ static int release_unless(const struct hr_hierarchy *h, const char *runtime_dir,
                 return 0; /* a daemon is back, and they are its own */
         if (lock < 0)
                 return lock;
-        return stamp && hr_release_stamp(runtime_dir) != *stamp ? 0 : release_all(h, runtime_dir);
+        return stamp && hr_release_stamp(runtime_dir) != *stamp ? 0 : each_job(h, runtime_dir, release_one);
 }
 
 int hr_release_late(const struct hr_hierarchy *h, const char *runtime_dir, uint64_t stamp)
 {
         return release_unless(h, runtime_dir, &stamp);
+}
+
+int hr_release_brake(const struct hr_hierarchy *h, const char *runtime_dir, uint64_t stamp)
+{
+        uint64_t until = hr_clock_usec() + LOCK_USEC;
+        _close_ int lock = take_lock(runtime_dir);
+
+        while (lock == -EWOULDBLOCK && hr_release_stamp(runtime_dir) == stamp && hr_clock_usec() < until) {
+                usleep(LOCK_PAUSE_USEC); /* our daemon is still on its way out */
+                lock = take_lock(runtime_dir);
+        }
+        return lock < 0 || hr_release_stamp(runtime_dir) != stamp ? 0 : each_job(h, runtime_dir, brake_one);
 }
 
 /* systemd-run(1) makes the timer: it stands for itself in `systemctl list-timers`, and needs no code here. */

@@ -4,6 +4,9 @@
 /*
  * Lets go of every job that is held or armed, by the records that a daemon left: fuse armed, the tripwire and
  * a limit that Headroom had set taken off, then thawed. A frozen job never stays frozen for want of a daemon.
+ *
+ * And for the moment between two daemons: what is near its limit is frozen until the next one is there, or it
+ * is let go with the rest.
  */
 
 #include "sense/group.h"
@@ -24,6 +27,13 @@ uint64_t hr_release_stamp(const char *runtime_dir);
  * again, the first one's must not let jobs go in the moment between two of them.
  */
 int hr_release_late(const struct hr_hierarchy *h, const char *runtime_dir, uint64_t stamp);
+
+/*
+ * The daemon of that stamp has just ended: freezes every job that uses armed.guard_bytes or more, on record
+ * first; the next daemon lets it go on and looks. Nothing is done where that one is there already. How many
+ * are frozen, or -errno.
+ */
+int hr_release_brake(const struct hr_hierarchy *h, const char *runtime_dir, uint64_t stamp);
 
 /* After the service ended (ExecStopPost=): at once if its unit is being stopped, else a timer that releases
  * in 60 s. */

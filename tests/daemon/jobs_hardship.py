@@ -14,6 +14,14 @@ JOBS = 6
 CROWD = 20
 
 
+def frozen(s, status):
+    """Does the kernel have any process of the job stopped?"""
+    if any(read_text(f"/proc/{pid}/stat", "").rpartition(")")[2].split()[:1] == ["T"] for pid in s.pids(status)):
+        return True
+    leaf = os.path.basename(status["cgroup"])
+    return bool(leaf) and any("frozen 1" in read_text(os.path.join(path, leaf, "cgroup.events"), "") for path in s.cgroups)
+
+
 def cpu_seconds(pid):
     fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -65,6 +73,34 @@ def crashes_at_any_moment(s):
         check(f"{run.name}: its status is 0 (seed {seed})", run.wait() == 0, (run.wait(), run.explain()))
         same(f"{run.name} has finished (seed {seed})", run.result()[0], "finished")
     check("jobs were there", len(runs) >= JOBS, len(runs))
+
+
+@scenario("cgroup", "process")
+def between_two_daemons(s):
+    """
+    The daemon is killed while one job is near its limit and one is not: the first is braked until the next daemon is
+    there, two seconds later, and held by it before its limit; the second, and one that is only observed, run on.
+    """
+    daemon = s.daemon()
+    far = s.program("nap", "--to", "20", "--rest", "12", limit="72M")
+    observed = s.grow("--start", "50", "--to", "62", "--rate", "20", "--rest", "12", limit="72M", options=("--policy", "observe"))
+    near = s.grow("--start", "50", "--to", "90", "--rate", "2", limit="72M")
+    rows = {run.name: run.wait_watched() for run in (near, far, observed)}
+    for run in (observed, near):
+        wait_until("it is near its limit", lambda r=run: (r.status() or {"used_bytes": 0})["used_bytes"] > 60 * MIB, detail=run.explain)
+    same("it runs", near.status()["stage"] in ("notice", "trim", "checkpoint"), True)
+    daemon.kill()
+    daemon.wait()
+    wait_until("braked", lambda: frozen(s, rows[near.name]), 1, near.err)
+    time.sleep(2)
+    check("still", frozen(s, rows[near.name]), near.err())
+    for run in (far, observed):
+        check(f"{run.name} is not", not frozen(s, rows[run.name]), run.err())
+    s.daemon()
+    held_and_finished(s, [near])
+    check("it was held by the next one", "freeze" in near.actions(), near.explain())
+    for run in (far, observed):
+        run.check_unharmed(run.wait())
 
 
 @scenario("cgroup", "process")

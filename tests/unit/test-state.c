@@ -29,6 +29,7 @@ static void sample(struct hr_state *s)
                 .high_before_bytes = 300 * HR_MIB,
                 .stood_back_bytes = 350 * HR_MIB,
                 .retried = 2,
+                .guard_bytes = 320 * HR_MIB,
                 .deadline_realtime_usec = 1700000000000000,
                 .peak_bytes = 388 * HR_MIB,
         };
@@ -71,6 +72,7 @@ static void expect_same(const char *name, const struct hr_state *got, const stru
         SAME(armed.high_before_bytes);
         SAME(armed.stood_back_bytes);
         SAME(armed.retried);
+        SAME(armed.guard_bytes);
         SAME(armed.deadline_realtime_usec);
         SAME(armed.peak_bytes);
         SAME_TEXT(id);
@@ -134,7 +136,7 @@ static void there_and_back(void **state HR_UNUSED)
         s.leader = INT32_MAX;
         s.leader_start_ticks = s.own_limit_bytes = UINT64_MAX;
         s.armed = (struct hr_armed){true, true, true, true, HR_STAGE_KILL, UINT32_MAX, true, true, UINT64_MAX,
-                UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX};
+                UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT64_MAX};
         s.fuse = s.locked = s.attached = s.matched = true;
         s.placement.freezer = HR_FREEZER_STOP;
         s.placement.kind = HR_KIND_PROCESS;
@@ -291,15 +293,18 @@ static void damaged(void **state HR_UNUSED)
         }
 }
 
-/* The armed line has grown three times since version 1: an upgrade forgets no held job. */
+/* The armed line has grown four times since version 1: an upgrade forgets no held job. */
 static void of_an_older_daemon(void **state HR_UNUSED)
 {
         static const struct {
                 const char *name, *cut;
-                uint64_t high_before_bytes;
+                uint64_t high_before_bytes, stood_back_bytes;
+                uint32_t retried;
         } rows[] = {
-                {"before the limit stood back", " 367001600 2", 300 * HR_MIB},
-                {"before others' memory.high was kept", " 314572800 367001600 2", HR_BYTES_NONE},
+                {"before the guard", " 335544320", 300 * HR_MIB, 350 * HR_MIB, 2},
+                {"before the limit stood back", " 367001600 2 335544320", 300 * HR_MIB, HR_BYTES_NONE, 0},
+                {"before others' memory.high was kept", " 314572800 367001600 2 335544320", HR_BYTES_NONE,
+                        HR_BYTES_NONE, 0},
         };
         static char text[TEXT_MAX];
         struct hr_state s, back;
@@ -314,8 +319,9 @@ static void of_an_older_daemon(void **state HR_UNUSED)
                 EXPECT_INT(row->name, hr_state_parse(text, (size_t)size, &back), 0);
                 EXPECT_UINT(row->name, back.armed.peak_bytes, s.armed.peak_bytes);
                 EXPECT_UINT(row->name, back.armed.high_before_bytes, row->high_before_bytes);
-                EXPECT_UINT(row->name, back.armed.stood_back_bytes, HR_BYTES_NONE);
-                EXPECT_UINT(row->name, back.armed.retried, 0);
+                EXPECT_UINT(row->name, back.armed.stood_back_bytes, row->stood_back_bytes);
+                EXPECT_UINT(row->name, back.armed.retried, row->retried);
+                EXPECT_UINT(row->name, back.armed.guard_bytes, HR_BYTES_NONE);
         }
 }
 
@@ -397,7 +403,7 @@ static void arms_in_place(void **state HR_UNUSED)
                 s.armed = i % 2 ? (struct hr_armed){.stage = HR_STAGE_OK}
                                 : (struct hr_armed){true, true, true, true, HR_STAGE_KILL, UINT32_MAX, true,
                                           true, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                          UINT64_MAX, UINT32_MAX};
+                                          UINT64_MAX, UINT32_MAX, UINT64_MAX};
                 assert_int_equal(hr_state_arm(fd, &s.armed), 0);
                 assert_int_equal(hr_state_each(d.path, find, &f), 0);
                 expect_same("armed", &f.last, &s);

@@ -6,7 +6,7 @@ service is back and knows every job that runs. In the end each has finished.
 
 usage: crashes.py CRASHES WORK   (as root; WORK: a folder that ana may write)
 
-Prints `ok` or what is wrong, and what was played.
+Prints how far it is and what was played; what is wrong goes to stderr, with a status of 1.
 """
 
 import json
@@ -66,10 +66,10 @@ class Job:
             return self.process.poll() is None
         return run("systemctl", "is-active", "--quiet", self.unit)[0] == 0
 
-    def known(self):
-        """Its row, or nothing."""
+    def row(self, known):
+        """Its row among them, or None."""
         key, value = ("cgroup", self.unit) if self.kind == "matched" else ("name", self.name)
-        return [row for row in rows() or [] if row[key].endswith(value)]
+        return next((row for row in known if row[key].endswith(value)), None)
 
     def result(self):
         return (read(self.state).split() or ["nothing"])[0]
@@ -86,20 +86,26 @@ def crash():
 def main():
     seed = random.randrange(1 << 32)
     dice = random.Random(seed)
-    jobs, crashes, since = [], 0, {}
-    end = time.monotonic() + 300 + 12 * CRASHES
-    while crashes < CRASHES or any(job.runs() for job in jobs):
+    jobs, live, crashes, since = [], [], 0, {}
+    end = time.monotonic() + 300 + 15 * CRASHES
+    while crashes < CRASHES or live:
         if time.monotonic() > end:
-            sys.exit(f"not all have ended in time (seed {seed}): {rows()}")
-        if crashes < CRASHES and sum(job.runs() for job in jobs) < JOBS:
+            sys.exit(f"not all have ended in time, {crashes} crashes (seed {seed}): {rows()}")
+        live = [job for job in live if job.runs()]
+        if crashes < CRASHES and len(live) < JOBS:
             jobs.append(Job(len(jobs), KINDS[len(jobs) % len(KINDS)], dice.randrange(20, 80)))
+            live.append(jobs[-1])
         if crashes < CRASHES and dice.random() < 0.5:
-            before = [job for job in jobs if job.known()]
+            known = rows() or []
+            before = [job for job in live if job.row(known)]
             crash()
             crashes += 1
-            for job in before:
-                if not wait_for(lambda j=job: j.known() or not j.runs(), 20):
-                    sys.exit(f"{job.name}, {job.kind}, is forgotten after crash {crashes} (seed {seed})")
+            if not wait_for(lambda: (known := rows()) is not None and
+                            all(job.row(known) or not job.runs() for job in before), 30):  # pylint: disable=cell-var-from-loop
+                gone = [f"{job.name}, {job.kind}" for job in before if not job.row(rows() or []) and job.runs()]
+                sys.exit(f"forgotten after crash {crashes} (seed {seed}): {gone}")
+            if crashes % 10 == 0:
+                print(f"# {crashes} crashes, {len(jobs)} jobs", flush=True)
         for row in rows() or []:
             if row["stage"] != "hold":
                 since.pop(row["job"], None)
@@ -112,7 +118,6 @@ def main():
         sys.exit(f"lost (seed {seed}): {lost}")
     played = ", ".join(f"{sum(job.kind == kind and not job.refused for job in jobs)} {kind}" for kind in KINDS)
     print(f"# {crashes} crashes, jobs: {played}; {sum(job.refused for job in jobs)} refused; seed {seed}")
-    print("ok")
 
 
 main()
