@@ -103,6 +103,27 @@ def between_two_daemons(s):
         run.check_unharmed(run.wait())
 
 
+@scenario("process")
+def stopped_by_its_owner_between_two_daemons(s):
+    """A tree near its limit that its owner had stopped himself before the daemon was killed is not continued by the next."""
+    daemon = s.daemon()
+    reached = os.path.join(s.work, "there")
+    run = s.grow("--start", "62", "--to", "62", "--rest", "4", "--reached", reached, limit="72M")
+    pid = int(wait_until("it is there", lambda: read_text(reached, ""), detail=run.explain))
+    wait_until("that is seen", lambda: run.status()["used_bytes"] > 60 * MIB, detail=run.explain)
+    os.kill(pid, signal.SIGSTOP)
+    wait_until("it is stopped", lambda: frozen(s, run.status()), detail=run.explain)
+    daemon.kill()
+    daemon.wait()
+    time.sleep(0.5)
+    s.daemon()
+    wait_until("it is known", run.status)
+    time.sleep(2)
+    check("still stopped", run.process.poll() is None and frozen(s, run.status()), run.explain())
+    os.kill(pid, signal.SIGCONT)
+    run.check_unharmed(run.wait())
+
+
 @scenario("cgroup", "process")
 def stopped_daemon(s):
     """SIGSTOP and SIGCONT to the daemon itself: it goes on where it was, and holds the job as ever."""
