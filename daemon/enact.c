@@ -425,7 +425,10 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
 {
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t limit = job->own_limit_bytes;
-        uint64_t from = hr_job_stands_back(job) ? MAX(limit, job->used_bytes) : limit;
+        /* Above what it has come to since, cache included: below that the kernel would reclaim in our thread.
+         */
+        uint64_t used = MAX(job->used_bytes, job->current_bytes);
+        uint64_t from = hr_job_stands_back(job) ? MAX(limit, used) : limit;
         uint64_t more = MIN(hr_add(from, hr_policy_last_room(limit)), job->policy->limit_max_bytes);
 
         if (more <= limit || !may_grant(m, job, more - limit) || arm_limit(job) < 0 ||
@@ -527,15 +530,16 @@ void hr_enact(
         uint32_t a = d->actions;
 
         take_reserve_back(m, job);
+        hr_job_target(job, &t);
+        /* Before its limit is closed up: the helper, who does that beside cache, would come after it. */
+        if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
+                grant_reserve(m, job);
         if (is_climbing(job, &sample->candidates[0]))
                 stand_back(m, job);
         else if (job->frozen == job->armed.frozen && !(a & (HR_ACT_FREEZE | HR_ACT_STAND_BACK)))
                 close_up(m, job); /* no freeze is under way or asked for, nor a thaw */
         if (a == 0)
                 return;
-        hr_job_target(job, &t);
-        if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
-                grant_reserve(m, job);
         if (a & HR_ACT_FREEZE && !hr_job_is_held(job)) {
                 if (may_outrun(m, job, &sample->candidates[0]))
                         stand_back(m, job);

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from jobs_kit import MIB, PATIENCE, PYTHON, UNIFIED, VERSION, check, read_text, same, scenario, wait_until
+from jobs_kit import MEMORY, MIB, PATIENCE, PYTHON, UNIFIED, VERSION, check, read_text, same, scenario, wait_until
 
 CRASHES = int(os.environ.get("HEADROOM_CRASHES", "12"))  # `make check-crashes` has 100
 JOBS = 6
@@ -260,3 +260,73 @@ def thawed_while_cgroups_are_busy(s):
     freeze = os.path.join(own, os.path.basename(status["cgroup"]), "cgroup.freeze")
     same("detach has let it go", read_text(freeze), "0\n")
     same("nothing is on record", os.listdir(s.runtime + "/jobs"), [])
+
+
+# Reads so much that cache fills what its limit leaves, then keeps what it makes; its handler takes its time.
+READS_AND_KEEPS = """
+import os, sys, time
+with open("data", "wb") as out:
+    for _ in range(160):
+        out.write(bytes(1 << 20))
+    os.fsync(out.fileno())
+def read():
+    with open("data", "rb", buffering=0) as data:
+        while data.read(1 << 20):
+            pass
+kept = []
+try:
+    while True:
+        read()
+        kept += [bytearray(b"x") * (1 << 20) for _ in range(4)]
+except KeyboardInterrupt:
+    time.sleep(2)
+    print("in order", flush=True)
+"""
+
+
+@scenario("cgroup")
+def reserve_beside_cache(s):
+    """What a job is given for its handlers is not taken back at once where cache fills its limit."""
+    s.daemon("[policy default]\nhold_timeout = 0\ngrace = 10s\n")
+    run = s.run(PYTHON, "-c", READS_AND_KEEPS, limit="100M")
+    run.wait_event("interrupt", "started")
+    run.wait_event("reserve", "done")
+    time.sleep(1)
+    check("it has its reserve", run.own_limit() >= 116 * MIB, run.explain())
+    run.wait()
+    same("its output", run.out(), "in order\n")
+    check("nobody has set its limit", "limit" not in run.actions(), run.explain())
+
+
+# Rises to a level, and when told so on to its end at once.
+TWO_STEPS = """
+import os, sys, time
+kept = [bytearray(b"x") * (int(sys.argv[1]) << 10)]
+open(sys.argv[3] + ".there", "w").close()
+while not os.path.exists(sys.argv[3]):
+    time.sleep(0.01)
+for _ in range(int(sys.argv[2])):
+    kept.append(bytearray(b"x") * (1 << 20))
+print("finished", flush=True)
+"""
+
+
+@scenario("cgroup")
+def lowered_below_its_tripwire(s):
+    """A limit that is set so low that the job stands just below its hold level: it is held all the same when it goes on."""
+    s.daemon()
+    go = os.path.join(s.work, "go")
+    run = s.run(PYTHON, "-c", TWO_STEPS, "290000", "100", go, limit="1000M")
+    wait_until("it is there", lambda: os.path.exists(go + ".there"), detail=run.explain)
+    time.sleep(4)
+    stat = dict(line.split() for line in read_text(MEMORY + run.status()["cgroup"] + "/memory.stat").splitlines())
+    lowered = int(stat["rss" if VERSION == 1 else "anon"]) * 1000 // 968 // 1024
+    s.must("limit", run.name, f"{lowered}K")
+    time.sleep(3)
+    with open(go, "w", encoding="ascii"):
+        pass
+    time.sleep(1)  # who asks for its status has it looked at
+    run.wait_held()
+    s.must("resume", run.name, "--limit", "1000M")
+    run.check_unharmed(run.wait())
+    same("its output", run.out(), "finished\n")
