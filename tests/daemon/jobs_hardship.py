@@ -330,3 +330,54 @@ def lowered_below_its_tripwire(s):
     s.must("resume", run.name, "--limit", "1000M")
     run.check_unharmed(run.wait())
     same("its output", run.out(), "finished\n")
+
+
+# Comes to its hold level, rests there, and goes on at full speed when it is told to.
+RESTS_AT_THE_WALL = """
+import os, sys, time
+def anon():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) << 10
+kept = []
+while anon() < 380 << 20:
+    kept.append(bytearray(b"x") * (1 << 20))
+while anon() < 387 << 20:
+    kept.append(bytearray(b"x") * (1 << 18))
+    time.sleep(0.002)
+kept.append(bytearray(b"x") * (3 << 20))
+open(sys.argv[1] + ".there", "w").close()
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.0005)
+for _ in range(200):
+    kept.append(bytearray(b"x") * (1 << 20))
+print("finished", flush=True)
+"""
+
+
+@scenario("cgroup", alone=True)
+def closes_up_behind_a_freeze(s):
+    """
+    A job that rests at its hold level, where its limit has stood back, goes on at full speed just as a late helper sets
+    that limit again: its freeze, which waits, is not left without room.
+    """
+    daemon = s.daemon()
+    helper = int(read_text(f"/proc/{daemon.pid}/task/{daemon.pid}/children").split()[0])
+    busy = [s.popen([PYTHON, "-c", BUSY, path], stdout=subprocess.PIPE, text=True) for path in s.cgroups + s.cgroups[-1:] * 3]
+    for process in busy:
+        same("it is busy", process.stdout.readline(), "begun\n")
+    for number in range(16):
+        go = os.path.join(s.work, f"go-{number}")
+        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, limit="400M")
+        run.wait_watched()
+        os.kill(helper, signal.SIGSTOP)
+        wait_until("it is there, or held on its way", lambda p=go, r=run: os.path.exists(p + ".there") or r.status()["frozen"], detail=run.explain)
+        time.sleep(0.05)
+        with open(go, "w", encoding="ascii"):
+            pass
+        time.sleep(number % 4 * 0.001)
+        os.kill(helper, signal.SIGCONT)
+        run.wait_event("freeze", "done")
+        s.client("resume", run.name, "--limit", "800M")
+        run.check_unharmed(run.wait())
+        same(f"{run.name}: its output", run.out(), "finished\n")
+    for process in busy:
+        process.kill()
