@@ -332,7 +332,7 @@ def lowered_below_its_tripwire(s):
     same("its output", run.out(), "finished\n")
 
 
-# Comes to its hold level, rests there, and goes on at full speed when it is told to.
+# Comes to its hold level, rests there, and when it is told to, goes on at full speed or frees all.
 RESTS_AT_THE_WALL = """
 import os, sys, time
 def anon():
@@ -340,17 +340,23 @@ def anon():
 kept = []
 while anon() < 380 << 20:
     kept.append(bytearray(b"x") * (1 << 20))
-while anon() < 387 << 20:
-    kept.append(bytearray(b"x") * (1 << 18))
-    time.sleep(0.002)
-kept.append(bytearray(b"x") * (3 << 20))
+while anon() < 388 << 20:
+    kept.append(bytearray(b"x") * (1 << 17))
+    time.sleep(0.01)
 open(sys.argv[1] + ".there", "w").close()
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.0005)
+if sys.argv[2] == "free":
+    kept.clear()
+    time.sleep(120)
 for _ in range(200):
     kept.append(bytearray(b"x") * (1 << 20))
 print("finished", flush=True)
 """
+
+
+def helper_of(daemon):
+    return int(read_text(f"/proc/{daemon.pid}/task/{daemon.pid}/children").split()[0])
 
 
 @scenario("cgroup", alone=True)
@@ -360,13 +366,13 @@ def closes_up_behind_a_freeze(s):
     that limit again: its freeze, which waits, is not left without room.
     """
     daemon = s.daemon()
-    helper = int(read_text(f"/proc/{daemon.pid}/task/{daemon.pid}/children").split()[0])
+    helper = helper_of(daemon)
     busy = [s.popen([PYTHON, "-c", BUSY, path], stdout=subprocess.PIPE, text=True) for path in s.cgroups + s.cgroups[-1:] * 3]
     for process in busy:
         same("it is busy", process.stdout.readline(), "begun\n")
     for number in range(16):
         go = os.path.join(s.work, f"go-{number}")
-        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, limit="400M")
+        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, "on", limit="400M")
         run.wait_watched()
         os.kill(helper, signal.SIGSTOP)
         wait_until("it is there, or held on its way", lambda p=go, r=run: os.path.exists(p + ".there") or r.status()["frozen"], detail=run.explain)
@@ -381,3 +387,39 @@ def closes_up_behind_a_freeze(s):
         same(f"{run.name}: its output", run.out(), "finished\n")
     for process in busy:
         process.kill()
+
+
+@scenario("cgroup")
+def new_limit_after_one_that_stood_back(s):
+    """A limit that is set after the old one has stood back for a while is the one that the next daemon knows."""
+    def kernel_limit(status):
+        return int(read_text(MEMORY + status["cgroup"] + ("/memory.limit_in_bytes" if VERSION == 1 else "/memory.max")))
+
+    daemon = s.daemon()
+    helper = helper_of(daemon)
+    for number in range(10):  # it may be held on its way
+        go = os.path.join(s.work, f"go-{number}")
+        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, "free", limit="400M")
+        status = run.wait_watched()
+        os.kill(helper, signal.SIGSTOP)
+        wait_until("it is there, or held on its way", lambda p=go, r=run: os.path.exists(p + ".there") or r.status()["frozen"], detail=run.explain)
+        stood_back = kernel_limit(status) > 400 * MIB and not run.status()["frozen"]
+        os.kill(helper, signal.SIGCONT)
+        if stood_back:
+            break
+        s.must("kill", run.name)
+        run.wait()
+    check("one stood back", stood_back, run.explain())
+    wait_until("it has closed up", lambda: kernel_limit(status) == 400 * MIB, detail=run.explain)
+    with open(go, "w", encoding="ascii"):
+        pass
+    wait_until("all is freed", lambda: run.status()["used_bytes"] < 100 * MIB, detail=run.explain)
+    s.must("limit", run.name, "800M")
+    daemon.kill()
+    daemon.wait()
+    s.daemon()
+    same("its limit", run.own_limit(), 800 * MIB)
+    time.sleep(1)
+    same("the kernel's", kernel_limit(status), 800 * MIB)
+    s.must("kill", run.name)
+    run.wait()
