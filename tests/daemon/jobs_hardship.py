@@ -332,7 +332,7 @@ def lowered_below_its_tripwire(s):
     same("its output", run.out(), "finished\n")
 
 
-# Comes to its hold level, rests there, and when it is told to, goes on at full speed or frees all.
+# Comes to its hold level, rests there, and frees all when it is told to; its handler takes its time.
 RESTS_AT_THE_WALL = """
 import os, sys, time
 def anon():
@@ -344,14 +344,14 @@ while anon() < 388 << 20:
     kept.append(bytearray(b"x") * (1 << 17))
     time.sleep(0.01)
 open(sys.argv[1] + ".there", "w").close()
-while not os.path.exists(sys.argv[1]):
-    time.sleep(0.0005)
-if sys.argv[2] == "free":
+try:
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.001)
     kept.clear()
     time.sleep(120)
-for _ in range(200):
-    kept.append(bytearray(b"x") * (1 << 20))
-print("finished", flush=True)
+except KeyboardInterrupt:
+    time.sleep(3)
+    print("in order", flush=True)
 """
 
 
@@ -359,57 +359,48 @@ def helper_of(daemon):
     return int(read_text(f"/proc/{daemon.pid}/task/{daemon.pid}/children").split()[0])
 
 
-@scenario("cgroup", alone=True)
-def closes_up_behind_a_freeze(s):
-    """
-    A job that rests at its hold level, where its limit has stood back, goes on at full speed just as a late helper sets
-    that limit again: its freeze, which waits, is not left without room.
-    """
-    daemon = s.daemon()
-    helper = helper_of(daemon)
-    busy = [s.popen([PYTHON, "-c", BUSY, path], stdout=subprocess.PIPE, text=True) for path in s.cgroups + s.cgroups[-1:] * 3]
-    for process in busy:
-        same("it is busy", process.stdout.readline(), "begun\n")
-    for number in range(16):
+def kernel_limit(status):
+    return int(read_text(MEMORY + status["cgroup"] + ("/memory.limit_in_bytes" if VERSION == 1 else "/memory.max")))
+
+
+def stand_back(s, helper):
+    """A job that rests at its hold level, with its limit stood back and its helper stopped; and what it waits for."""
+    for number in range(10):  # it may be held on its way
         go = os.path.join(s.work, f"go-{number}")
-        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, "on", limit="400M")
-        run.wait_watched()
+        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, limit="400M")
+        status = run.wait_watched()
         os.kill(helper, signal.SIGSTOP)
         wait_until("it is there, or held on its way", lambda p=go, r=run: os.path.exists(p + ".there") or r.status()["frozen"], detail=run.explain)
-        time.sleep(0.05)
-        with open(go, "w", encoding="ascii"):
-            pass
-        time.sleep(number % 4 * 0.001)
+        time.sleep(0.1)
+        if kernel_limit(status) > 400 * MIB and not run.status()["frozen"]:
+            return run, status, go
         os.kill(helper, signal.SIGCONT)
-        run.wait_event("freeze", "done")
-        s.client("resume", run.name, "--limit", "800M")
-        run.check_unharmed(run.wait())
-        same(f"{run.name}: its output", run.out(), "finished\n")
-    for process in busy:
-        process.kill()
+        s.must("kill", run.name)
+        run.wait()
+    raise AssertionError(f"none stood back: {run.explain()}")
+
+
+@scenario("cgroup")
+def late_helper_beside_a_reserve(s):
+    """The old limit, which a late helper sets, does not end the reserve that was given to the job's handlers meanwhile."""
+    helper = helper_of(s.daemon())
+    run, status, _ = stand_back(s, helper)
+    s.must("interrupt", run.name)
+    run.wait_event("reserve", "done")
+    os.kill(helper, signal.SIGCONT)
+    time.sleep(1)
+    check("it has its reserve", kernel_limit(status) >= 416 * MIB and run.own_limit() >= 416 * MIB, (kernel_limit(status), *run.explain()))
+    run.wait()
+    same("its output", run.out(), "in order\n")
 
 
 @scenario("cgroup")
 def new_limit_after_one_that_stood_back(s):
     """A limit that is set after the old one has stood back for a while is the one that the next daemon knows."""
-    def kernel_limit(status):
-        return int(read_text(MEMORY + status["cgroup"] + ("/memory.limit_in_bytes" if VERSION == 1 else "/memory.max")))
-
     daemon = s.daemon()
     helper = helper_of(daemon)
-    for number in range(10):  # it may be held on its way
-        go = os.path.join(s.work, f"go-{number}")
-        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, "free", limit="400M")
-        status = run.wait_watched()
-        os.kill(helper, signal.SIGSTOP)
-        wait_until("it is there, or held on its way", lambda p=go, r=run: os.path.exists(p + ".there") or r.status()["frozen"], detail=run.explain)
-        stood_back = kernel_limit(status) > 400 * MIB and not run.status()["frozen"]
-        os.kill(helper, signal.SIGCONT)
-        if stood_back:
-            break
-        s.must("kill", run.name)
-        run.wait()
-    check("one stood back", stood_back, run.explain())
+    run, status, go = stand_back(s, helper)
+    os.kill(helper, signal.SIGCONT)
     wait_until("it has closed up", lambda: kernel_limit(status) == 400 * MIB, detail=run.explain)
     with open(go, "w", encoding="ascii"):
         pass
