@@ -400,10 +400,12 @@ bool hr_enact_may_stand_back(const struct hr_manager *m, const struct hr_job *jo
 }
 
 /* Raising, or lowering to what is above usage, reclaims nothing, so it can't block. */
-static int write_limit(const struct hr_job *job, uint64_t bytes)
+static int write_limit(struct hr_job *job, uint64_t bytes)
 {
         char text[HR_TEXT_SIZE_MAX];
         snprintf(text, sizeof(text), "%" PRIu64, bytes);
+        if (job->limit_busy)
+                job->overtaking_bytes = bytes;
         return hr_cgroup_write(job->group.dir_fd,
                 job->kind == HR_KIND_CGROUP2 ? "memory.max" : "memory.limit_in_bytes", text);
 }
@@ -425,7 +427,10 @@ static void grant_reserve(struct hr_manager *m, struct hr_job *job)
 {
         char text[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t limit = job->own_limit_bytes;
-        uint64_t from = hr_job_stands_back(job) ? MAX(limit, job->used_bytes) : limit;
+        /* Above what it has come to since, cache included: below that the kernel would reclaim in our thread.
+         */
+        uint64_t used = MAX(job->used_bytes, job->current_bytes);
+        uint64_t from = hr_job_stands_back(job) ? MAX(limit, used) : limit;
         uint64_t more = MIN(hr_add(from, hr_policy_last_room(limit)), job->policy->limit_max_bytes);
 
         if (more <= limit || !may_grant(m, job, more - limit) || arm_limit(job) < 0 ||
@@ -460,12 +465,15 @@ static bool may_outrun(const struct hr_manager *m, const struct hr_job *job, con
 static void stand_back(struct hr_manager *m, struct hr_job *job)
 {
         uint64_t room = hr_sub(m->host.last.available_bytes, m->config->host_reserve_bytes);
+        uint64_t from = MAX(job->own_limit_bytes, job->current_bytes);
+        bool before = hr_job_stands_back(job);
 
-        if (hr_job_stands_back(job) || !may_grant(m, job, 0))
-                return;
+        if ((before && !job->limit_busy && !job->outran) || !may_grant(m, job, 0))
+                return; /* else the helper is about to close it up, or it has used up what it got */
         job->armed.stood_back_bytes = job->own_limit_bytes;
-        if (arm_limit(job) < 0 || write_limit(job, hr_add(job->own_limit_bytes, MIN(reach(m), room))) < 0)
-                job->armed.stood_back_bytes = HR_BYTES_NONE;
+        job->outran = false;
+        if ((!before && arm_limit(job) < 0) || write_limit(job, hr_add(from, MIN(reach(m), room))) < 0)
+                job->armed.stood_back_bytes = before ? job->own_limit_bytes : HR_BYTES_NONE;
 }
 
 /*
@@ -511,6 +519,20 @@ static void close_up(struct hr_manager *m, struct hr_job *job)
         }
 }
 
+/* What the helper has set: false where it was overtaken, and what we wrote since stands again. */
+bool hr_enact_limited(struct hr_manager *m, struct hr_job *job, uint64_t bytes, bool by_owner)
+{
+        uint64_t ours = TAKE_VALUE(job->overtaking_bytes);
+
+        job->limit_busy = false;
+        if (ours == 0)
+                return true;
+        if (!by_owner && bytes < ours)
+                return write_limit(job, ours) < 0;
+        act_raise(m, job, bytes); /* who came last is not known */
+        return true;
+}
+
 /* It lives on, and well below: the reserve was for its end. */
 static void take_reserve_back(struct hr_manager *m, struct hr_job *job)
 {
@@ -523,21 +545,24 @@ static void take_reserve_back(struct hr_manager *m, struct hr_job *job)
 void hr_enact(
         struct hr_manager *m, struct hr_job *job, const struct hr_sample *sample, const struct hr_decision *d)
 {
+        const struct hr_candidate *own = &sample->candidates[0];
         struct hr_target t;
         uint32_t a = d->actions;
 
         take_reserve_back(m, job);
-        if (is_climbing(job, &sample->candidates[0]))
+        hr_job_target(job, &t);
+        /* Before its limit is closed up: the helper, who does that beside cache, would come after it. */
+        if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
+                grant_reserve(m, job);
+        bool freezes = hr_job_is_held(job) && !job->frozen;
+        if (is_climbing(job, own) || (freezes && may_outrun(m, job, own)))
                 stand_back(m, job);
         else if (job->frozen == job->armed.frozen && !(a & (HR_ACT_FREEZE | HR_ACT_STAND_BACK)))
                 close_up(m, job); /* no freeze is under way or asked for, nor a thaw */
         if (a == 0)
                 return;
-        hr_job_target(job, &t);
-        if (a & HR_ACT_INTERRUPT || (a & HR_ACT_THAW && hr_signal_pending(&t)))
-                grant_reserve(m, job);
         if (a & HR_ACT_FREEZE && !hr_job_is_held(job)) {
-                if (may_outrun(m, job, &sample->candidates[0]))
+                if (may_outrun(m, job, own))
                         stand_back(m, job);
                 act_freeze(m, job, &t);
         }

@@ -53,11 +53,12 @@ struct hr_job {
         const struct hr_policy *policy; /* the configuration's, or own_policy */
         struct hr_policy *own_policy;   /* a copy with what `run` asked for; owned, NULL: none */
         bool fuse_from_start;
-        uint64_t limit_max_bytes; /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
-        struct hr_host *host;     /* borrowed: its swap is a job's too */
-        uint64_t own_limit_bytes; /* as set: memory.max, or what the daemon enforces on a tree */
-        uint64_t close_up_usec;   /* its limit, which stands back, is not tried again before */
-        bool outran;              /* it came to stand above its limit, which stood back, and that was told */
+        uint64_t limit_max_bytes;  /* of its [match]: in place of the policy's; HR_BYTES_NONE: none */
+        struct hr_host *host;      /* borrowed: its swap is a job's too */
+        uint64_t own_limit_bytes;  /* as set: memory.max, or what the daemon enforces on a tree */
+        uint64_t close_up_usec;    /* its limit, which stands back, is not tried again before */
+        uint64_t overtaking_bytes; /* what we wrote while the helper was at its limit; 0: nothing */
+        bool outran;               /* it came to stand above its limit, which stood back, and that was told */
         uint64_t granted_from_bytes; /* its limit before a reserve was granted for its handlers; 0: none is */
         uint64_t swap_max_bytes;
         uint64_t limits_usec; /* when they were read */

@@ -269,6 +269,15 @@ static uint64_t fill_rate(const struct hr_manager *m)
         return MAX(m->config->fill_rate_bytes_per_second / HR_USEC_PER_SEC, 1U);
 }
 
+/* Its tripwire rings before its limit, which may have been lowered since it was armed. */
+static bool has_wire(const struct hr_job *job)
+{
+        uint64_t armed = job->wire.armed_bytes, limit = job->own_limit_bytes;
+
+        return armed != HR_BYTES_NONE && armed > job->current_bytes &&
+               (limit == HR_BYTES_NONE || armed <= limit - limit / 100);
+}
+
 /* Half of the room before its hold level, or above that before its limit. HR_BYTES_NONE: nothing to guard, or
  * a tripwire does. */
 static uint64_t half_of_room(const struct hr_job *job, uint64_t used_bytes, uint64_t limit_bytes)
@@ -277,7 +286,7 @@ static uint64_t half_of_room(const struct hr_job *job, uint64_t used_bytes, uint
 
         if (limit_bytes == HR_BYTES_NONE || job->policy->observe || job->observe_only)
                 return HR_BYTES_NONE;
-        if (job->wire.armed_bytes != HR_BYTES_NONE && job->wire.armed_bytes > job->current_bytes)
+        if (has_wire(job))
                 return HR_BYTES_NONE;
         uint64_t wall = level == HR_PERMYRIAD_OFF ? limit_bytes : limit_bytes / HR_PERMYRIAD_ALL * level;
         return (used_bytes >= wall ? hr_sub(limit_bytes, used_bytes) : wall - used_bytes) / 2;
@@ -300,8 +309,7 @@ static bool is_left_to_wire(const struct hr_job *job)
 {
         uint64_t armed = job->wire.armed_bytes, limit = job->own_limit_bytes;
 
-        return job->rest_wire_usec >= job->moved_usec && armed != HR_BYTES_NONE && limit != HR_BYTES_NONE &&
-               armed > job->current_bytes &&
+        return job->rest_wire_usec >= job->moved_usec && limit != HR_BYTES_NONE && has_wire(job) &&
                armed <= hr_policy_rest_wire(limit, hr_policy_rest_wire(limit, job->full_current_bytes));
 }
 
@@ -309,10 +317,9 @@ static bool is_left_to_wire(const struct hr_job *job)
  * new limit, for that. */
 static uint64_t pause_at_rest(const struct hr_job *job, uint64_t now_usec)
 {
-        bool has_wire = job->wire.armed_bytes != HR_BYTES_NONE && job->wire.armed_bytes > job->current_bytes;
         uint64_t pause = is_left_to_wire(job)
                                  ? HR_USEC_NEVER
-                                 : hr_policy_rest_pause(hr_sub(now_usec, job->moved_usec), has_wire);
+                                 : hr_policy_rest_pause(hr_sub(now_usec, job->moved_usec), has_wire(job));
 
         if (job->events_fd < 0 && job->kind != HR_KIND_PROCESS)
                 return MIN(pause, UNTOLD_LOOK_USEC);

@@ -135,6 +135,8 @@ bool hr_enact_brakes(const struct hr_job *job, uint64_t now_usec); /* its tripwi
 bool hr_enact_may_stand_back(const struct hr_manager *m, const struct hr_job *job);
 /* One of those who were asked to trim has answered. */
 void hr_enact_trimmed(struct hr_job *job, uint64_t bytes);
+/* The helper has set its limit. False: it is as before, what was written meanwhile counts. */
+bool hr_enact_limited(struct hr_manager *m, struct hr_job *job, uint64_t bytes, bool by_owner);
 /* What became of the helper's write to memory.high. */
 void hr_enact_high_written(struct hr_manager *m, struct hr_job *job, uint64_t bytes, int result);
 /* Everything that is set on it is taken off; it runs, or will in a moment (job->thawing). */

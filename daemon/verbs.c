@@ -503,19 +503,19 @@ static void limit_set(struct hr_manager *m, struct hr_command *c, struct hr_job 
 {
         char a[HR_TEXT_SIZE_MAX], reason[HR_REASON_MAX];
         uint64_t before = job->own_limit_bytes;
-        bool closes_up = !c && hr_job_stands_back(job) && bytes == before;
+        bool is_as_before = !c && bytes == before;
 
         if (job->owned && !job->armed.limit) { /* a release takes off what was set by us */
                 job->armed.limit = true;
                 job->armed.limit_before_bytes = before;
-                (void)hr_job_arm(job); /* told when the record was made, if it could not be */
         }
         job->granted_from_bytes = 0; /* whoever sets a limit means it */
         job->armed.stood_back_bytes = HR_BYTES_NONE;
+        (void)hr_job_arm(job); /* told when the record was made, if it could not be */
         job->outran = false;
         job->own_limit_bytes = bytes;
         job->limits_usec = 0;
-        if (!closes_up) { /* it is what everybody was told all the time */
+        if (!is_as_before) { /* else it is what everybody was told all the time */
                 snprintf(reason, sizeof(reason), "limit set to %s", hr_units_format_bytes(a, bytes));
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "limit", "done", reason);
         }
@@ -601,11 +601,13 @@ void hr_verbs_limited(
         }
         uint32_t slot = job->card->slot;
         snprintf(id, sizeof(id), "%s", job->id);
-        job->limit_busy = false;
-        if (a->result < 0)
+        if (a->result < 0) {
+                job->limit_busy = false;
+                job->overtaking_bytes = 0;
                 limit_refused(m, c, job, a);
-        else
+        } else if (hr_enact_limited(m, job, a->bytes, c != NULL)) {
                 limit_set(m, c, job, a->bytes);
+        }
         job = hr_manager_job(m, slot, id);
         if (job && job->limiting && !job->limit_busy)
                 verb_limit(m, TAKE_PTR(job->limiting), job);

@@ -973,6 +973,10 @@ static void phase_held(struct step *s)
                         return;
                 }
         }
+        if (state->raising && s->in->means.room_bytes > 0) { /* asked again where the helper was at another */
+                s->out->actions |= HR_ACT_RAISE;
+                s->out->raise_bytes = s->in->means.room_bytes;
+        }
         if (over(s, state->deadline_usec)) {
                 if (!enter_ending(s, "the longest time that a job may be held is over"))
                         thaw_without_room(s, "the longest time that a job may be held is over");

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from jobs_kit import MIB, PATIENCE, PYTHON, UNIFIED, VERSION, check, read_text, same, scenario, wait_until
+from jobs_kit import MEMORY, MIB, PATIENCE, PYTHON, UNIFIED, VERSION, check, read_text, same, scenario, wait_until
 
 CRASHES = int(os.environ.get("HEADROOM_CRASHES", "12"))  # `make check-crashes` has 100
 JOBS = 6
@@ -317,3 +317,157 @@ def thawed_while_cgroups_are_busy(s):
     freeze = os.path.join(own, os.path.basename(status["cgroup"]), "cgroup.freeze")
     same("detach has let it go", read_text(freeze), "0\n")
     same("nothing is on record", os.listdir(s.runtime + "/jobs"), [])
+
+
+# Reads so much that cache fills what its limit leaves, then keeps what it makes; its handler takes its time.
+READS_AND_KEEPS = """
+import os, sys, time
+with open("data", "wb") as out:
+    for _ in range(160):
+        out.write(bytes(1 << 20))
+    os.fsync(out.fileno())
+def read():
+    with open("data", "rb", buffering=0) as data:
+        while data.read(1 << 20):
+            pass
+kept = []
+try:
+    while True:
+        read()
+        kept += [bytearray(b"x") * (1 << 20) for _ in range(4)]
+except KeyboardInterrupt:
+    time.sleep(2)
+    print("in order", flush=True)
+"""
+
+
+@scenario("cgroup")
+def reserve_beside_cache(s):
+    """What a job is given for its handlers is not taken back at once where cache fills its limit."""
+    s.daemon("[policy default]\nhold_timeout = 0\ngrace = 10s\n")
+    run = s.run(PYTHON, "-c", READS_AND_KEEPS, limit="100M")
+    run.wait_event("interrupt", "started")
+    run.wait_event("reserve", "done")
+    time.sleep(1)
+    check("it has its reserve", run.own_limit() >= 116 * MIB, run.explain())
+    run.wait()
+    same("its output", run.out(), "in order\n")
+    check("nobody has set its limit", "limit" not in run.actions(), run.explain())
+
+
+# Rises to a level, and when told so on to its end at once.
+TWO_STEPS = """
+import os, sys, time
+kept = [bytearray(b"x") * (int(sys.argv[1]) << 10)]
+open(sys.argv[3] + ".there", "w").close()
+while not os.path.exists(sys.argv[3]):
+    time.sleep(0.01)
+for _ in range(int(sys.argv[2])):
+    kept.append(bytearray(b"x") * (1 << 20))
+print("finished", flush=True)
+"""
+
+
+@scenario("cgroup")
+def lowered_below_its_tripwire(s):
+    """A limit that is set so low that the job stands just below its hold level: it is held all the same when it goes on."""
+    s.daemon()
+    go = os.path.join(s.work, "go")
+    run = s.run(PYTHON, "-c", TWO_STEPS, "290000", "100", go, limit="1000M")
+    wait_until("it is there", lambda: os.path.exists(go + ".there"), detail=run.explain)
+    time.sleep(4)
+    stat = dict(line.split() for line in read_text(MEMORY + run.status()["cgroup"] + "/memory.stat").splitlines())
+    lowered = int(stat["rss" if VERSION == 1 else "anon"]) * 1000 // 968 // 1024
+    s.must("limit", run.name, f"{lowered}K")
+    time.sleep(3)
+    with open(go, "w", encoding="ascii"):
+        pass
+    time.sleep(1)  # who asks for its status has it looked at
+    run.wait_held()
+    s.must("resume", run.name, "--limit", "1000M")
+    run.check_unharmed(run.wait())
+    same("its output", run.out(), "finished\n")
+
+
+# Comes to its hold level, rests there, and frees all when it is told to; its handler takes its time.
+RESTS_AT_THE_WALL = """
+import os, sys, time
+def anon():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) << 10
+kept = []
+while anon() < 380 << 20:
+    kept.append(bytearray(b"x") * (1 << 20))
+while anon() < 388 << 20:
+    kept.append(bytearray(b"x") * (1 << 17))
+    time.sleep(0.01)
+open(sys.argv[1] + ".there", "w").close()
+try:
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.001)
+    kept.clear()
+    time.sleep(120)
+except KeyboardInterrupt:
+    time.sleep(3)
+    print("in order", flush=True)
+"""
+
+
+def helper_of(daemon):
+    return int(read_text(f"/proc/{daemon.pid}/task/{daemon.pid}/children").split()[0])
+
+
+def kernel_limit(status):
+    return int(read_text(MEMORY + status["cgroup"] + ("/memory.limit_in_bytes" if VERSION == 1 else "/memory.max")))
+
+
+def stand_back(s, helper):
+    """A job that rests at its hold level, with its limit stood back and its helper stopped; and what it waits for."""
+    for number in range(10):  # it may be held on its way
+        go = os.path.join(s.work, f"go-{number}")
+        run = s.run(PYTHON, "-c", RESTS_AT_THE_WALL, go, limit="400M")
+        status = run.wait_watched()
+        os.kill(helper, signal.SIGSTOP)
+        wait_until("it is there, or held on its way", lambda p=go, r=run: os.path.exists(p + ".there") or r.status()["frozen"], detail=run.explain)
+        time.sleep(0.1)
+        if kernel_limit(status) > 400 * MIB and not run.status()["frozen"]:
+            return run, status, go
+        os.kill(helper, signal.SIGCONT)
+        s.must("kill", run.name)
+        run.wait()
+    raise AssertionError(f"none stood back: {run.explain()}")
+
+
+@scenario("cgroup")
+def late_helper_beside_a_reserve(s):
+    """The old limit, which a late helper sets, does not end the reserve that was given to the job's handlers meanwhile."""
+    helper = helper_of(s.daemon())
+    run, status, _ = stand_back(s, helper)
+    s.must("interrupt", run.name)
+    run.wait_event("reserve", "done")
+    os.kill(helper, signal.SIGCONT)
+    time.sleep(1)
+    check("it has its reserve", kernel_limit(status) >= 416 * MIB and run.own_limit() >= 416 * MIB, (kernel_limit(status), *run.explain()))
+    run.wait()
+    same("its output", run.out(), "in order\n")
+
+
+@scenario("cgroup")
+def new_limit_after_one_that_stood_back(s):
+    """A limit that is set after the old one has stood back for a while is the one that the next daemon knows."""
+    daemon = s.daemon()
+    helper = helper_of(daemon)
+    run, status, go = stand_back(s, helper)
+    os.kill(helper, signal.SIGCONT)
+    wait_until("it has closed up", lambda: kernel_limit(status) == 400 * MIB, detail=run.explain)
+    with open(go, "w", encoding="ascii"):
+        pass
+    wait_until("all is freed", lambda: run.status()["used_bytes"] < 100 * MIB, detail=run.explain)
+    s.must("limit", run.name, "800M")
+    daemon.kill()
+    daemon.wait()
+    s.daemon()
+    same("its limit", run.own_limit(), 800 * MIB)
+    time.sleep(1)
+    same("the kernel's", kernel_limit(status), 800 * MIB)
+    s.must("kill", run.name)
+    run.wait()
