@@ -751,11 +751,22 @@ void hr_enact_adopted(struct hr_manager *m, struct hr_job *job)
         hr_job_target(job, &t);
         hr_freeze_adopt(&t);
         if (job->state.phase == HR_PHASE_WATCH) {
-                lift_wire(m, job);
-                act_thaw(m, job, &t);
+                job->goes_on = true;
         } else if (!hr_images_adopt(m, job)) { /* it has the job frozen and thawed as it needs */
                 act_freeze(m, job, &t);
         }
+}
+
+void hr_enact_let_go_on(struct hr_manager *m, struct hr_job *job)
+{
+        struct hr_target t;
+
+        if (!job->goes_on)
+                return;
+        job->goes_on = false;
+        hr_job_target(job, &t);
+        lift_wire(m, job);
+        act_thaw(m, job, &t);
 }
 
 void hr_enact_nothing(struct hr_manager *m, struct hr_job *job)

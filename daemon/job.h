@@ -120,6 +120,7 @@ struct hr_job {
         int record_fd;
         bool frozen;                 /* complete, by the kernel's word; false while a thaw is under way */
         bool thawing;                /* armed.frozen still stands, until the thaw has been carried out */
+        bool goes_on;                /* adopted while it was braked: thawed at the first look */
         uint32_t freeze_busy;        /* freezes and thaws under way, in the freezer thread */
         uint32_t freeze_ticket;      /* of the last of them */
         bool freeze_fresh;           /* that is a freeze, of a job that ran: without it, it runs */

@@ -641,6 +641,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
                 job->next_usec = now_usec + BUSY_LOOK_USEC;
                 return;
         }
+        hr_enact_let_go_on(m, job);
         /* It stands still, and must not be touched but to end it. */
         if (!hr_images_may_freeze(m, job, &pass) && job->ask != HR_ASK_KILL) {
                 wait_for_criu(m, job, now_usec);

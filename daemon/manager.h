@@ -148,8 +148,11 @@ void hr_enact_nothing(struct hr_manager *m, struct hr_job *job);
 void hr_enact_check_frozen(struct hr_manager *m, struct hr_job *job);
 /* False for a while after a freeze has failed. */
 bool hr_enact_can_freeze(const struct hr_job *job, uint64_t now_usec);
-/* It was recorded as frozen: whatever was under way when that was written is carried out once more. */
+/* It was recorded as frozen: whatever was under way when that was written is carried out once more. One that
+ * was braked, or was being thawed, waits for hr_enact_let_go_on: until the loop runs, nobody would watch it.
+ */
 void hr_enact_adopted(struct hr_manager *m, struct hr_job *job);
+void hr_enact_let_go_on(struct hr_manager *m, struct hr_job *job);
 /* Answers of the freezer thread. look: at the jobs that they are about, which may end them. */
 void hr_enact_answers(struct hr_manager *m, bool look);
 /* The job goes: nobody is left frozen behind it. */

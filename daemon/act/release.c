@@ -240,8 +240,8 @@ static void brake_one(const struct hr_state *state, void *userdata)
         armed.phase = HR_PHASE_WATCH; /* whoever comes lets it go on at once, and looks */
         hr_freeze_adopt(&o.target);
         bool stopped = o.stopped_count > 0; /* by its owner: that must not look like ours */
-        if (!stopped && use_of(rel, state, &o, &used) && used >= armed.guard_bytes && record(rel, state, &armed) == 0 &&
-                hr_freeze(&o.target) == 0)
+        if (!stopped && use_of(rel, state, &o, &used) && used >= armed.guard_bytes &&
+                record(rel, state, &armed) == 0 && hr_freeze(&o.target) == 0)
                 rel->count++;
         close_job(&o);
 }
