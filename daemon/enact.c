@@ -71,7 +71,8 @@ static void freeze_failed(struct hr_manager *m, struct hr_job *job, int r)
         job->armed.frozen = false;
         job->frozen = false;
         job->freeze_usec = 0;
-        job->freeze_failed_usec = MAX(hr_clock_usec(), 1U);
+        if (r != -ESRCH) /* all of a tree that its owner has stopped: the freezer is as good as ever */
+                job->freeze_failed_usec = MAX(hr_clock_usec(), 1U);
         if (job->state.phase == HR_PHASE_BRAKE) {
                 job->state.deadline_usec = 1;
         } else if (job->state.phase == HR_PHASE_HELD) {
@@ -80,8 +81,11 @@ static void freeze_failed(struct hr_manager *m, struct hr_job *job, int r)
                 job->state.owner_held = job->state.raising = false;
         }
         (void)hr_job_arm(job); /* a stale "frozen" is thawed once more, which harms nobody */
-        snprintf(text, sizeof(text), "it could not be frozen by %s: %s", hr_freezer_name(job->freezer),
-                strerror(-r));
+        if (r == -ESRCH)
+                snprintf(text, sizeof(text), "it could not be frozen: all its processes are stopped already");
+        else
+                snprintf(text, sizeof(text), "it could not be frozen by %s: %s",
+                        hr_freezer_name(job->freezer), strerror(-r));
         if (!is_gone(r)) /* else its end is told in a moment */
                 hr_ladder_tell(m, job, job->state.stage, job->state.stage, "freeze", "failed", text);
 }

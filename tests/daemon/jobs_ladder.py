@@ -304,6 +304,26 @@ def stopped_by_its_owner(s):
 
 
 @scenario("cgroup", "process")
+def held_after_its_owner_had_stopped_it(s):
+    """A hold of a job that its owner has stopped has nothing to stop: it is held all the same when it comes to its limit."""
+    s.daemon()
+    go, reached = os.path.join(s.work, "go"), os.path.join(s.work, "there")
+    run = s.grow("--start", "30", "--to", "90", "--rate", "10", "--go", go, "--reached", reached, limit="72M")
+    pid = int(wait_until("it is there", lambda: read_text(reached, ""), detail=run.explain))
+    os.kill(pid, 19)
+    wait_until("it is stopped", lambda: state_of(pid) == "T")
+    s.client("hold", run.name)
+    s.client("resume", run.name)
+    os.kill(pid, 18)
+    with open(go, "w", encoding="ascii"):
+        pass
+    run.wait_held()
+    s.must("resume", run.name, "--limit", "140M")
+    run.check_unharmed(run.wait())
+    same("its result", run.result()[0], "finished")
+
+
+@scenario("cgroup", "process")
 def numbers_of_status(s):
     """status tells a growing job's use, growth, time left and peak as they are."""
     s.daemon()
