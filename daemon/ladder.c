@@ -649,6 +649,7 @@ void hr_ladder_look(struct hr_manager *m, struct hr_job *job, uint64_t now_usec,
         }
         job->seized_usec = 0;
         hr_enact_check_frozen(m, job); /* what is read after it is of one that stands still */
+        full |= job->limits_usec == 0; /* somebody has written one */
         full |= hr_enact_wants_rest_wire(m, job, now_usec); /* reckoned from what it uses now */
         int r = sense(m, job, now_usec, full);
         if (r == HR_SENSE_GONE) {

@@ -570,6 +570,7 @@ static int add_sources(struct hr_manager *m)
                 r = sd_event_set_watchdog(m->event, true);
         if (r < 0)
                 return r;
+        hr_shared_start(m); /* without it the timer alone sees new limits above a job */
         m->psi = (struct hr_psi)HR_PSI_INIT;
         /* 150 ms in 2 s, which an ordinary user may ask for too; without PSI the timer guards the host alone.
          */
@@ -668,10 +669,12 @@ struct hr_manager *hr_manager_free(struct hr_manager *m)
         sd_event_source_disable_unref(m->helper_source);
         sd_event_source_disable_unref(m->discover_source);
         sd_event_source_disable_unref(m->psi_source);
+        sd_event_source_disable_unref(m->limits_source);
         sd_event_source_disable_unref(m->reload_source);
         sd_event_source_disable_unref(m->freezer_source);
         hr_freezer_free(m->freezer);
         hr_discover_free(m->discover);
+        hr_limits_free(m->limits);
         hr_helper_stop(m->helper);
         hr_config_free(m->config);
         sd_event_unref(m->event);

@@ -14,6 +14,7 @@
 #include "exchange.h"
 #include "job.h"
 #include "sense/discover.h"
+#include "sense/limits.h"
 #include "sense/psi.h"
 #include "think/config.h"
 
@@ -42,8 +43,8 @@ struct hr_pending {
 
 struct hr_manager {
         sd_event *event;
-        sd_event_source *command_source, *helper_source, *discover_source, *psi_source, *reload_source,
-                *freezer_source;
+        sd_event_source *command_source, *helper_source, *discover_source, *psi_source, *limits_source,
+                *reload_source, *freezer_source;
         struct hr_hierarchy hierarchy;
         struct hr_config *config;
         struct hr_exchange *exchange;
@@ -62,6 +63,7 @@ struct hr_manager {
         struct hr_psi psi;
         struct hr_proc_table *table;
         struct hr_discover *discover;
+        struct hr_limits *limits;       /* NULL: nobody tells of new limits */
         uint64_t next_id, next_id_kept; /* the next free number; the one that is on disk */
         uint64_t helper_retry_usec;
         int criu_result; /* of its probe: 0: it works; -EAGAIN: not known yet */
@@ -210,6 +212,7 @@ bool hr_consult_ask(
 void hr_consult_heard(struct hr_manager *m, const struct hr_reply *reply);
 
 /* shared.c: limits that jobs share */
+void hr_shared_start(struct hr_manager *m); /* hears of limits that somebody writes above a job */
 void hr_shared_attach(struct hr_manager *m, struct hr_job *job);
 void hr_shared_refresh(struct hr_manager *m, struct hr_job *job); /* again, if a limit has come above it */
 void hr_shared_detach(struct hr_manager *m, struct hr_job *job);

@@ -107,6 +107,9 @@ void hr_shared_attach(struct hr_manager *m, struct hr_job *job)
         if (job->tree && !job->outer && path[0] &&
                 hr_group_read_oom_kills_at(&m->hierarchy, path, &job->outer_oom_kills) == 0)
                 job->outer = strdup(path); /* without memory: not known */
+        if (m->limits)
+                for (char *up = strdupa(path); *up && strcmp(up, "/") != 0; go_up(up))
+                        hr_limits_watch(m->limits, up);
         for (; find_limited(m, path); go_up(path))
                 add_domain(m, job, path);
         if (m->config->host_guard)
@@ -143,6 +146,43 @@ void hr_shared_refresh(struct hr_manager *m, struct hr_job *job)
                         memset(job->state.wall + 1, 0, sizeof(job->state.wall) - sizeof(job->state.wall[0]));
                         return;
                 }
+}
+
+static bool is_below(const char *path, const char *top)
+{
+        size_t n = strlen(top);
+        return strncmp(path, top, n) == 0 && path[n] == '/';
+}
+
+/* Of a tree it is not known which cgroups its processes are in by now. */
+static void limit_written(const char *path, void *userdata)
+{
+        struct hr_manager *m = userdata;
+
+        for (struct hr_domain *d = m->domains; d; d = d->next)
+                if (d->path && strcmp(d->path, path) == 0)
+                        d->limits_usec = d->next_usec = 0;
+        HR_JOBS_FOREACH (m, job)
+                if (!job->group.path || is_below(job->group.path, path))
+                        job->limits_usec = job->next_usec = 0;
+}
+
+static int on_limits(sd_event_source *source, int fd HR_UNUSED, uint32_t revents HR_UNUSED, void *userdata)
+{
+        struct hr_manager *m = userdata;
+
+        if (hr_limits_dispatch(m->limits, limit_written, m) < 0)
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        hr_manager_schedule(m);
+        return 0;
+}
+
+void hr_shared_start(struct hr_manager *m)
+{
+        if (m->hierarchy.memory_version == 0 || hr_limits_new(&m->hierarchy, &m->limits) < 0)
+                return;
+        if (sd_event_add_io(m->event, &m->limits_source, hr_limits_fd(m->limits), EPOLLIN, on_limits, m) < 0)
+                m->limits = hr_limits_free(m->limits);
 }
 
 /* Whom the shortage is laid on: the one that weighs and grows most; the same one as long as it lasts. */

@@ -162,6 +162,21 @@ def match_observes(s):
 
 
 @scenario("cgroup")
+def limit_above_that_comes_suddenly(s):
+    """Somebody limits the group above a job that grows: it is held before that limit, three seconds later, which is named."""
+    s.daemon()
+    run = s.grow("--start", "10", "--to", "160", "--rate", "25", limit="300M")
+    wait_until("it grows", lambda: (run.status() or {"used_bytes": 0})["used_bytes"] > 40 << 20, detail=run.explain)
+    above = os.path.dirname(run.status()["cgroup"])
+    set_limit(above, 100)
+    held = run.wait_held()
+    same("what binds it", held["limit_source"], above)
+    set_limit(above, 4096)
+    run.check_unharmed(run.wait())
+    same("its result", run.result()[0], "finished")
+
+
+@scenario("cgroup")
 def match_with_policy_and_limit(s):
     """A [match] rule may name a policy and a limit: the job that it finds is held before it, and let go by its owner."""
     s.daemon(f"[match tests]\ncgroup = {s.memory}/**\npolicy = default\nlimit = 72M\n"

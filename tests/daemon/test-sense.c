@@ -31,6 +31,7 @@
 #include "sense/discover.h"
 #include "sense/group.h"
 #include "sense/host.h"
+#include "sense/limits.h"
 #include "sense/mapping.h"
 #include "sense/proctree.h"
 #include "sense/psi.h"
@@ -1207,6 +1208,53 @@ static void discover_steps(const struct hr_hierarchy *h, const char *limit_file)
         hr_discover_free(d);
 }
 
+static void write_limit_file(const char *path)
+{
+        _close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "400000000\n", 10), 10);
+}
+
+/* Only what is watched, for as long as it is there; made again, it is watched again. */
+static void limits_steps(const struct hr_hierarchy *h, const char *limit_file)
+{
+        struct seen s = {0};
+        struct hr_limits *l;
+        char a[700], b[700], file_a[900], file_b[900];
+
+        snprintf(a, sizeof(a), "%s/limits a", h->memory);
+        snprintf(b, sizeof(b), "%s/limits b", h->memory);
+        snprintf(file_a, sizeof(file_a), "%s/%s", a, limit_file);
+        snprintf(file_b, sizeof(file_b), "%s/%s", b, limit_file);
+        assert_int_equal(hr_limits_new(h, &l), 0);
+        assert_cloexec(hr_limits_fd(l));
+        hr_limits_watch(l, "/limits a"); /* it is not there: nothing comes of it */
+        for (int round = 0; round < 2; round++) {
+                assert_int_equal(mkdir(a, 0755), 0);
+                assert_int_equal(mkdir(b, 0755), 0);
+                for (int i = 0; i < 2 && h->fixture; i++)
+                        hr_close(open(i ? file_a : file_b, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+                for (int i = 0; i < 2; i++) /* twice is once */
+                        hr_limits_watch(l, "/limits a");
+                write_limit_file(file_a);
+                write_limit_file(file_b);
+                s.text[0] = '\0';
+                assert_int_equal(hr_limits_dispatch(l, limit_written, &s), 0);
+                assert_string_equal(s.text, "=/limits a ");
+                for (int i = 0; i < 2 && h->fixture; i++)
+                        assert_int_equal(unlink(i ? file_a : file_b), 0);
+                assert_int_equal(rmdir(a), 0);
+                assert_int_equal(rmdir(b), 0);
+                s.text[0] = '\0';
+                assert_int_equal(hr_limits_dispatch(l, limit_written, &s), 0);
+                assert_string_equal(s.text, "");
+                struct pollfd p = {.fd = hr_limits_fd(l), .events = POLLIN};
+                assert_int_equal(poll(&p, 1, 0), 0); /* nothing is left: the loop would not spin */
+        }
+        hr_limits_free(l);
+}
+
 static void test_discover_fixture(void **state)
 {
         struct hr_hierarchy h, none = {0};
@@ -1216,6 +1264,7 @@ static void test_discover_fixture(void **state)
         put(V2 "/cgroup.controllers", "memory\n");
         find_fixture(&h);
         discover_steps(&h, "memory.max");
+        limits_steps(&h, "memory.max");
         assert_int_equal(hr_discover_new(&none, &(struct hr_discover_events){0}, &d), -EOPNOTSUPP);
         assert_null(hr_discover_free(NULL));
 }
@@ -1841,6 +1890,7 @@ static void test_kernel_discover(void **state)
                 write_group(path, "cgroup.subtree_control", "+memory");
         strncat(h.memory, path, sizeof(h.memory) - strlen(h.memory) - 1);
         discover_steps(&h, h.memory_version == 1 ? "memory.limit_in_bytes" : "memory.max");
+        limits_steps(&h, h.memory_version == 1 ? "memory.limit_in_bytes" : "memory.max");
         assert_int_equal(remove_group(path), 0);
 }
 
