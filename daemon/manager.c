@@ -633,7 +633,7 @@ int hr_manager_new(const struct hr_manager_options *o, struct hr_manager **ret)
         if (r < 0)
                 return r;
         hr_images_probe(m);
-        int bad = hr_state_each(m->runtime_dir, adopt, m);
+        int bad = hr_state_each(m->runtime_dir, true, adopt, m);
         if (bad != 0)
                 hr_manager_say(m, "error",
                         "%s/jobs: %d records could not be read and were set aside as *.bad", m->runtime_dir,

@@ -301,7 +301,7 @@ static void closedirp(DIR **d)
                 closedir(*d);
 }
 
-int hr_state_each(const char *dir, hr_state_fn each, void *userdata)
+int hr_state_each(const char *dir, bool set_aside, hr_state_fn each, void *userdata)
 {
         char path[600];
         int bad = 0;
@@ -319,6 +319,8 @@ int hr_state_each(const char *dir, hr_state_fn each, void *userdata)
                         continue;
                 }
                 bad++;
+                if (!set_aside)
+                        continue;
                 snprintf(aside, sizeof(aside), "%s.bad", e->d_name);
                 (void)renameat(dirfd(d), e->d_name, dirfd(d), aside); /* kept for a person to look at */
         }

@@ -64,10 +64,10 @@ int hr_state_create(const char *dir, const struct hr_state *state, int *ret_fd);
 /* Rewrites the armed line in place: one pwrite. */
 int hr_state_arm(int fd, const struct hr_armed *armed);
 int hr_state_remove(const char *dir, const char *id);
-/* Calls back for each readable record; one that is damaged is moved aside to ID.bad and counted. Returns the
- * count of bad ones. */
+/* Calls back for each readable record. Returns the count of damaged ones; set_aside: these are moved to
+ * ID.bad, for a daemon that tells of it. */
 typedef void (*hr_state_fn)(const struct hr_state *state, void *userdata);
-int hr_state_each(const char *dir, hr_state_fn each, void *userdata);
+int hr_state_each(const char *dir, bool set_aside, hr_state_fn each, void *userdata);
 /* Opens the record of an adopted job for hr_state_arm. */
 int hr_state_open(const char *dir, const char *id);
 

@@ -262,7 +262,7 @@ static int each_job(const struct hr_hierarchy *h, const char *runtime_dir, hr_st
         rel.table = table;
         if (what == brake_one)
                 (void)hr_proc_table_scan(table); /* once, for all that are trees */
-        r = hr_state_each(runtime_dir, what, &rel);
+        r = hr_state_each(runtime_dir, false, what, &rel);
         return r < 0 ? r : rel.count;
 }
 

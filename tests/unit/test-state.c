@@ -405,7 +405,7 @@ static void arms_in_place(void **state HR_UNUSED)
                                           true, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
                                           UINT64_MAX, UINT32_MAX, UINT64_MAX};
                 assert_int_equal(hr_state_arm(fd, &s.armed), 0);
-                assert_int_equal(hr_state_each(d.path, find, &f), 0);
+                assert_int_equal(hr_state_each(d.path, true, find, &f), 0);
                 expect_same("armed", &f.last, &s);
         }
         assert_int_equal(f.count, 4);
@@ -418,7 +418,7 @@ static void arms_in_place(void **state HR_UNUSED)
         assert_true(fd >= 0);
         s.armed.peak_bytes = 7;
         assert_int_equal(hr_state_arm(fd, &s.armed), 0);
-        assert_int_equal(hr_state_each(d.path, find, &f), 0);
+        assert_int_equal(hr_state_each(d.path, true, find, &f), 0);
         expect_same("adopted", &f.last, &s);
         assert_int_equal(close(fd), 0);
         assert_int_equal(hr_state_arm(fd, &s.armed), -EBADF);
@@ -443,7 +443,7 @@ static void replaces(void **state HR_UNUSED)
                 assert_int_equal(hr_state_create(d.path, &s, &fd), 0);
                 assert_int_equal(close(fd), 0);
         }
-        assert_int_equal(hr_state_each(d.path, find, &f), 0);
+        assert_int_equal(hr_state_each(d.path, true, find, &f), 0);
         assert_int_equal(f.count, 1);
         assert_string_equal(f.last.name, "name1");
         dir_deinit(&d);
@@ -451,7 +451,7 @@ static void replaces(void **state HR_UNUSED)
         fd = 77;
         assert_int_equal(hr_state_create(d.path, &s, &fd), -ENOENT); /* the directory is gone */
         assert_int_equal(fd, 77);
-        assert_int_equal(hr_state_each(d.path, find, &f), 0);
+        assert_int_equal(hr_state_each(d.path, true, find, &f), 0);
 }
 
 static void sets_aside(void **state HR_UNUSED)
@@ -476,7 +476,10 @@ static void sets_aside(void **state HR_UNUSED)
         memcpy(huge, text, (size_t)size);
         put(&d, "j22", huge, TEXT_MAX);
 
-        assert_int_equal(hr_state_each(d.path, find, &f), 4);
+        assert_int_equal(hr_state_each(d.path, false, find, &f), 4); /* who tells nobody leaves them */
+        assert_true(there(&d, "j18") && there(&d, "j19") && there(&d, "j20") && there(&d, "j22"));
+        f.count = 0;
+        assert_int_equal(hr_state_each(d.path, true, find, &f), 4);
         assert_int_equal(f.count, 1);
         assert_string_equal(f.last.id, "j17");
         assert_true(there(&d, "j17") && there(&d, "j21.new") && there(&d, "notes"));
@@ -484,7 +487,7 @@ static void sets_aside(void **state HR_UNUSED)
                 there(&d, "j18.bad") && there(&d, "j19.bad") && there(&d, "j20.bad") && there(&d, "j22.bad"));
         assert_false(there(&d, "j18") || there(&d, "j19") || there(&d, "j20") || there(&d, "j22"));
 
-        assert_int_equal(hr_state_each(d.path, find, &f), 0); /* told once */
+        assert_int_equal(hr_state_each(d.path, true, find, &f), 0); /* told once */
         assert_int_equal(f.count, 2);
         dir_deinit(&d);
 }
